@@ -1,6 +1,7 @@
 package ghapi
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -65,7 +66,7 @@ func (r *primaryLimit) exhausted(p Priority, readShare float64) bool {
 	if p == Write {
 		return r.remaining <= 0
 	}
-	kept := int(float64(r.limit) * (1 - readShare))
+	kept := int(math.Round(float64(r.limit) * (1 - readShare)))
 	return r.remaining <= kept
 }
 
