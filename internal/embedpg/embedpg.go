@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Superuser is the name of the role that owns the cluster.
@@ -50,6 +51,8 @@ type Config struct {
 	Database string
 	// Logger receives a few lines about what is being done; nil discards them. The server's own log goes to a file.
 	Logger *slog.Logger
+
+	orphanWait time.Duration // how long a server whose pghub is gone gets to end; 0: defaultOrphanWait
 }
 
 // Server is a running PostgreSQL server. It belongs to the process that started it and must be ended by Stop; should the
@@ -107,6 +110,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Database == "" {
 		c.Database = "pghub"
 	}
+	if c.orphanWait == 0 {
+		c.orphanWait = defaultOrphanWait
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -116,7 +122,7 @@ func (c Config) withDefaults() (Config, error) {
 // start does the work of Start once the data directory is ours alone.
 func (s *Server) start(ctx context.Context, cfg Config, owner *owner) error {
 	pgdata := filepath.Join(cfg.DataDir, "pgdata")
-	if err := awaitNoServer(ctx, pgdata, s.log); err != nil {
+	if err := awaitNoServer(ctx, pgdata, cfg.orphanWait, s.log); err != nil {
 		return err
 	}
 	bin, err := findBinaries(ctx, clusterMajor(pgdata), s.log)
@@ -136,9 +142,7 @@ func (s *Server) start(ctx context.Context, cfg Config, owner *owner) error {
 		return err
 	}
 	if err := s.ensureDatabase(ctx); err != nil {
-		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		return errors.Join(err, s.process.stop(stopCtx))
+		return errors.Join(err, s.abandon(ctx))
 	}
 	s.log.Info("embedded PostgreSQL is running", "version", bin.version, "data_dir", cfg.DataDir, "pid", s.process.pid(), "socket_dir", s.socket.path)
 	return nil
@@ -225,27 +229,40 @@ func pickAddress(listen string) (host string, port int, picked bool, err error) 
 	return host, port, true, l.Close()
 }
 
-// awaitAnswer returns when the server accepts the superuser; with a *StartError when it ended instead.
+// awaitAnswer returns when the server accepts the superuser; with a *StartError when it ended instead. When it returns an
+// error the server is stopped.
 func (s *Server) awaitAnswer(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	wait, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	wait := 10 * time.Millisecond
+	pause := 10 * time.Millisecond
 	for {
-		conn, err := pgx.Connect(ctx, s.url("postgres"))
+		conn, err := pgx.Connect(wait, s.url("postgres"))
 		if err == nil {
-			return conn.Close(ctx)
+			return conn.Close(wait)
+		}
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code != cannotConnectNow {
+			return errors.Join(fmt.Errorf("connecting to embedded PostgreSQL as %s: %w", Superuser, err), s.abandon(ctx))
 		}
 		select {
 		case <-s.process.done:
 			return &StartError{Err: s.process.err, LogFile: s.process.logFile, Log: s.process.logTail()}
-		case <-ctx.Done():
-			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			return errors.Join(fmt.Errorf("waiting for embedded PostgreSQL to answer (its log: %s): %w", s.process.logFile, err), s.process.stop(stopCtx))
-		case <-time.After(wait):
-			wait = min(wait*2, 250*time.Millisecond)
+		case <-wait.Done():
+			return errors.Join(fmt.Errorf("waiting for embedded PostgreSQL to answer (its log: %s): %w", s.process.logFile, err), s.abandon(ctx))
+		case <-time.After(pause):
+			pause = min(pause*2, 250*time.Millisecond)
 		}
 	}
+}
+
+// cannotConnectNow is what a server says while it starts, recovers or stops.
+const cannotConnectNow = "57P03"
+
+// abandon stops a server that is of no use, even if ctx, which bounded its start, has ended.
+func (s *Server) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return s.process.stop(ctx)
 }
 
 // ensureDatabase creates the database unless it exists.

@@ -60,12 +60,12 @@ func lockDataDir(ctx context.Context, dataDir string) (*os.File, error) {
 	return f, nil
 }
 
-// orphanWait is how long the server of a pghub that was killed gets to notice that and shut down. Variable for tests.
-var orphanWait = 15 * time.Second
+// defaultOrphanWait is how long the server of a pghub that was killed gets to shut down; it is told by the kernel at once.
+const defaultOrphanWait = 15 * time.Second
 
 // awaitNoServer returns when no server runs on pgdata, and removes what one that is gone left behind: PostgreSQL itself
 // takes a postmaster.pid for live whenever some process, be it a stranger, has that number now.
-func awaitNoServer(ctx context.Context, pgdata string, log *slog.Logger) error {
+func awaitNoServer(ctx context.Context, pgdata string, orphanWait time.Duration, log *slog.Logger) error {
 	path := filepath.Join(pgdata, "postmaster.pid")
 	deadline := time.Now().Add(orphanWait)
 	told := false
