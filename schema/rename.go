@@ -1,0 +1,8 @@
+package schema
+
+type rename struct {
+	column        string
+	array         string
+	list          string
+	perRepository bool
+}
