@@ -1,0 +1,43 @@
+# `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+
+# The race detector needs cgo and a platform it knows; where it cannot run, the tests run without it.
+RACE := $(shell go list -race runtime/race >/dev/null 2>&1 && echo -race)
+
+# How long the tests of one package may run; compilation does not count.
+TEST_TIMEOUT ?= 15m
+
+# lint analyses what test builds: the SQL parser (C) takes minutes to compile, once is enough.
+lint: export GOFLAGS := $(strip $(GOFLAGS) $(RACE))
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install the PostgreSQL server package (Debian, Ubuntu) unless a server is there; it starts none
+	@.ci/deps
+
+.PHONY: demo
+demo: deps build ## try it: an own PostgreSQL, a simulated GitHub, sync and proxy, until Ctrl-C
+	@exec bin/pghub demo
+
+.PHONY: build
+build: ## compile bin/pghub
+	go build -trimpath -o bin/pghub ./cmd/pghub
+
+.PHONY: test
+test: deps ## run all tests, with the race detector where it runs
+	go test $(RACE) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: lint
+lint: ## check formatting, go vet, go.mod and staticcheck
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; }
+	go mod tidy -diff
+	go vet ./...
+	$$(GOFLAGS= go tool -n staticcheck) ./...
+
+.PHONY: bench
+bench: deps ## measure: proxy against direct, write-through, backfill
+	go test -run '^$$' -bench . -benchtime 5s -timeout 30m ./...
