@@ -101,7 +101,9 @@ func (in *inspection) original(offset int) int {
 }
 
 // nesting bounds from above how deep the parse tree of a text can be, token by token. The parser's output routines
-// recurse over that tree on the C stack, where running out is fatal for the process.
+// recurse over that tree on the C stack, where running out is fatal for the process: about 360 bytes for each node,
+// so that 1+1+...+1 kills a thread of 8 MiB at 23,500 terms and one of 512 KiB at 1,450. (The grammar itself keeps its stack
+// on the heap and gives up at 10,000 entries; protobuf refuses more than 10,000 levels, but only after that recursion.)
 //
 // Every level of the tree needs a bracket, an operator or a keyword of its own. Within one pair of
 // brackets, commas and (outside BETWEEN) AND and OR separate siblings, so that only the longest stretch between them
@@ -212,8 +214,13 @@ func (n *nesting) word(top *level, text string) {
 			n.separate(top)
 			return
 		}
+	case 's':
+		if is(text, "select") { // the query, its target list and the target
+			n.count(top)
+		}
 	case 'c':
-		if is(text, "case") {
+		if is(text, "case") { // the expression and the branch
+			n.count(top)
 			n.count(top)
 			n.levels = append(n.levels, level{isCase: true})
 			return

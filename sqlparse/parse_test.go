@@ -3,6 +3,7 @@ package sqlparse
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -288,8 +289,21 @@ func TestSetWatched(t *testing.T) {
 	}
 }
 
+// TestConcurrentUse also sees that the process's standard error, which the parser swaps for a pipe, is put back.
 func TestConcurrentUse(t *testing.T) {
-	t.Parallel()
+	var before, after os.FileInfo
+	stat := func(to *os.FileInfo) {
+		var err error
+		if *to, err = os.Stderr.Stat(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stat(&before)
+	defer func() {
+		if stat(&after); !os.SameFile(before, after) {
+			t.Error("standard error is another file than before")
+		}
+	}()
 	c := New(Config{MaxCacheBytes: 16 << 10})
 	var wg sync.WaitGroup
 	for g := range 4 {
