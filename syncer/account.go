@@ -1,0 +1,41 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pghub/pghub/internal/ghapi"
+	"github.com/pghub/pghub/schema"
+)
+
+// storeOwnAccount stores the account that the credential belongs to. Other
+// accounts come with the objects they appear in. The credential of an
+// installation belongs to no account, which GitHub says with 403 or 404.
+//
+// https://docs.github.com/en/rest/users/users#get-the-authenticated-user
+func (s *Syncer) storeOwnAccount(ctx context.Context) error {
+	resp, err := s.api.Do(ctx, ghapi.Request{Path: "user"})
+	switch ghapi.ClassOf(err) {
+	case ghapi.ClassPermission, ghapi.ClassNotFound:
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("asking whose credential this is: %w", err)
+	}
+	rows, err := schema.Account.Rows(json.RawMessage(resp.Body), schema.Scope{})
+	if err != nil {
+		return err
+	}
+	var late []schema.Row
+	err = inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		late, err = s.merge(ctx, tx, noRepository, rows, resp.StartedAt)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.settleLate(ctx, noRepository, late, resp.StartedAt)
+}

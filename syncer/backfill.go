@@ -1,0 +1,241 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/pghub/pghub/internal/ghapi"
+)
+
+type backfillWorker struct {
+	river.WorkerDefaults[backfillArgs]
+	s *Syncer
+}
+
+func (w *backfillWorker) NextRetry(job *river.Job[backfillArgs]) time.Time {
+	return w.s.backoff(job.JobRow)
+}
+
+// Work advances a collection page by page until it is complete or the job's
+// slice of time is used up.
+func (w *backfillWorker) Work(ctx context.Context, job *river.Job[backfillArgs]) error {
+	c := collectionByName(job.Args.Collection)
+	if c == nil {
+		return river.JobCancel(fmt.Errorf("there is no collection %q", job.Args.Collection))
+	}
+	end := time.Now().Add(w.s.tune.slice)
+	for resumed := true; ; resumed = false {
+		more, err := w.s.backfillPage(ctx, c, job.Args.RepositoryID, resumed)
+		if err != nil {
+			return w.s.outcome(ctx, job.Args.RepositoryID, c.name, w.s.lost(ctx, job.Args.RepositoryID, err))
+		}
+		if !more {
+			return nil
+		}
+		if time.Now().After(end) {
+			return river.JobSnooze(0)
+		}
+	}
+}
+
+// backfillPage takes one step: it prepares the scan, or fetches and commits
+// the page that the stored link points to. It returns false when nothing is
+// left to do here.
+func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID int64, resumed bool) (more bool, err error) {
+	p, err := load(ctx, s.pool, repositoryID, c.name)
+	if err != nil || p.Backfilled {
+		return false, err
+	}
+	if p.Next == "" {
+		return true, s.beginBackfill(ctx, c, p)
+	}
+	resp, err := s.api.Do(ctx, ghapi.Request{Path: p.Next})
+	switch {
+	case err == nil:
+	case ghapi.ClassOf(err) == ghapi.ClassGone:
+		// Issues are switched off in this repository: there are none.
+		resp = &ghapi.Response{Body: []byte("[]"), StartedAt: time.Now()}
+	case resumed && isAbsolute(p.Next) && staleLink(err):
+		s.log.Warn("the link to the next page is no longer good, reading the list from its start", "repository", p.Repository, "collection", c.name, "cause", message(err))
+		p.Next, p.Items, p.Rows = "", 0, 0
+		return true, p.save(ctx, s.pool)
+	default:
+		return false, fmt.Errorf("reading the next page of %s: %w", c.name, err)
+	}
+	var items []json.RawMessage
+	if err := resp.Decode(&items); err != nil {
+		return false, err
+	}
+	var out stored
+	moved := false
+	now := p
+	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if now, err = load(ctx, tx, repositoryID, c.name); err != nil {
+			return err
+		}
+		if moved = now.Backfilled || now.Next != p.Next; moved {
+			return nil
+		}
+		if out, err = s.store(ctx, tx, repositoryID, c, page{items, resp.StartedAt}); err != nil {
+			return err
+		}
+		if now.Items == 0 && now.Expected == 0 {
+			now.Expected = int64(max(lastPage(resp.Header)*perPage, len(items)))
+		}
+		now.Items += int64(len(items))
+		now.Rows += out.rows
+		now.Next = resp.Next
+		if resp.Next == "" {
+			now.Backfilled, now.State, now.Expected = true, StateLive, now.Items
+			if err := s.completed(ctx, tx, c, repositoryID); err != nil {
+				return err
+			}
+		}
+		return now.save(ctx, tx)
+	})
+	if err != nil || moved {
+		// Moved: another process reads the same list and was quicker.
+		return !moved, err
+	}
+	if err := s.settleLate(ctx, repositoryID, out.late, resp.StartedAt); err != nil {
+		return false, err
+	}
+	s.progress.Progress(now.progress())
+	if now.Backfilled {
+		s.log.Info("first backfill complete", "repository", now.Repository, "collection", c.name, "rows", now.Rows)
+	}
+	return !now.Backfilled, nil
+}
+
+// beginBackfill notes from where the first poll must start, and how much
+// there is, both before the first page is read. The start is GitHub's newest
+// updated_at rather than a time of ours, so that clocks play no part.
+func (s *Syncer) beginBackfill(ctx context.Context, c *collection, p position) error {
+	p.Cursor = cursor{}
+	if c.newest != nil {
+		newest, pages, err := s.foremost(ctx, c, p.RepositoryID, c.newest)
+		if err != nil {
+			return err
+		}
+		p.Cursor.Since, p.Expected = newest.UpdatedAt, pages
+		if pages == 0 && c.numbered && newest.ID != 0 {
+			youngest, _, err := s.foremost(ctx, c, p.RepositoryID, query("state", "all", "sort", "created", "direction", "desc", "per_page", "1"))
+			if err != nil {
+				return err
+			}
+			p.Expected = youngest.Number
+		}
+	}
+	p.Next = c.list(p.RepositoryID) + "?" + c.scan.Encode()
+	if err := p.save(ctx, s.pool); err != nil {
+		return err
+	}
+	p.State = StateBackfilling
+	s.progress.Progress(p.progress())
+	return nil
+}
+
+// object is what of any GitHub object the syncer itself looks at.
+type object struct {
+	ID        int64     `json:"id"`
+	Number    int64     `json:"number"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// foremost reads the first object of a list, one to a page, and the number of
+// pages. Both are zero when the list is empty, and the number also when GitHub
+// does not tell it.
+func (s *Syncer) foremost(ctx context.Context, c *collection, repositoryID int64, q url.Values) (first object, pages int64, err error) {
+	resp, err := s.api.Do(ctx, ghapi.Request{Path: c.list(repositoryID), Query: q})
+	if ghapi.ClassOf(err) == ghapi.ClassGone {
+		return first, 0, nil
+	}
+	if err != nil {
+		return first, 0, fmt.Errorf("asking for the newest object of %s: %w", c.name, err)
+	}
+	var list []object
+	if err := resp.Decode(&list); err != nil || len(list) == 0 {
+		return first, 0, err
+	}
+	if resp.Next == "" {
+		return list[0], 1, nil
+	}
+	return list[0], int64(lastPage(resp.Header)), nil
+}
+
+// completed starts what had to wait for a collection.
+func (s *Syncer) completed(ctx context.Context, tx pgx.Tx, done *collection, repositoryID int64) error {
+	for _, c := range collections {
+		if c.after != done.name {
+			continue
+		}
+		if _, err := s.client.InsertTx(ctx, tx, backfillArgs{repositoryID, c.name}, nil); err != nil {
+			return fmt.Errorf("queueing the backfill of %s: %w", c.name, err)
+		}
+	}
+	if done != issueComment {
+		return nil
+	}
+	// The list of comments is paged by number: a deletion while we paged
+	// moved the rest forward, over the edge of a page.
+	numbers, err := miscounted(ctx, tx, repositoryID, nil)
+	if err != nil {
+		return err
+	}
+	return s.enqueueRefetches(ctx, tx, refetchesOf(repositoryID, numbers))
+}
+
+// errAccessLost says that GitHub no longer shows a repository, or never did.
+var errAccessLost = errors.New("GitHub does not show the repository to this credential: it was deleted, or access to it was lost")
+
+// lost tells a repository that cannot be seen any more from a single thing in
+// it that is missing.
+func (s *Syncer) lost(ctx context.Context, repositoryID int64, err error) error {
+	if ghapi.ClassOf(err) != ghapi.ClassNotFound || errors.Is(err, errAccessLost) {
+		return err
+	}
+	if _, again := s.api.Do(ctx, ghapi.Request{Path: repositoryPath(repositoryID)}); ghapi.ClassOf(again) == ghapi.ClassNotFound {
+		return fmt.Errorf("%w (%w)", errAccessLost, err)
+	}
+	return err
+}
+
+func isAbsolute(link string) bool { return strings.Contains(link, "://") }
+
+// staleLink tells that GitHub, or our client because the host has changed,
+// will never accept a stored link again.
+func staleLink(err error) bool {
+	e, ok := errors.AsType[*ghapi.Error](err)
+	return ok && (e.Class == ghapi.ClassValidation || e.Class == ghapi.ClassNotFound || e.Class == ghapi.ClassMoved)
+}
+
+var relLast = regexp.MustCompile(`<([^>]*)>[^,<]*rel="?last"?`)
+
+// lastPage is the page number of the Link header's rel=last, 0 without one.
+func lastPage(h http.Header) int {
+	for _, link := range h.Values("Link") {
+		m := relLast.FindStringSubmatch(link)
+		if m == nil {
+			continue
+		}
+		u, err := url.Parse(m[1])
+		if err != nil {
+			continue
+		}
+		if n, err := strconv.Atoi(u.Query().Get("page")); err == nil {
+			return n
+		}
+	}
+	return 0
+}

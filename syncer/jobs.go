@@ -1,0 +1,173 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/pghub/pghub/internal/ghapi"
+)
+
+// The queues. Backfills have one of their own so that a long one never keeps
+// a poll or a refetch waiting.
+const (
+	queueBackfill = "backfill"
+	queuePoll     = "poll"
+	queueRefetch  = "refetch"
+)
+
+// jobTimeout bounds one run of a job. Backfills end their run much earlier
+// and go back into the queue.
+const jobTimeout = 10 * time.Minute
+
+// unfinished are the states in which a job keeps another of the same
+// arguments from being queued.
+var unfinished = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
+	rivertype.JobStateRetryable, rivertype.JobStateScheduled,
+}
+
+func once(queue string, priority, attempts int) river.InsertOpts {
+	return river.InsertOpts{
+		Queue: queue, Priority: priority, MaxAttempts: attempts,
+		UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished},
+	}
+}
+
+// discoverArgs looks for the repositories to follow.
+type discoverArgs struct{}
+
+func (discoverArgs) Kind() string                 { return "discover" }
+func (discoverArgs) InsertOpts() river.InsertOpts { return once(queuePoll, 1, 10) }
+
+// backfillArgs reads one collection of one repository for the first time.
+type backfillArgs struct {
+	RepositoryID int64  `json:"repository_id"`
+	Collection   string `json:"collection"`
+}
+
+func (backfillArgs) Kind() string                   { return "backfill" }
+func (a backfillArgs) InsertOpts() river.InsertOpts { return once(queueBackfill, a.priority(), 25) }
+func (a backfillArgs) priority() int {
+	if c := collectionByName(a.Collection); c != nil {
+		return c.priority
+	}
+	return 1
+}
+
+// pollArgs reads what changed in one repository.
+type pollArgs struct {
+	RepositoryID int64 `json:"repository_id"`
+}
+
+func (pollArgs) Kind() string                 { return "poll" }
+func (pollArgs) InsertOpts() river.InsertOpts { return once(queuePoll, 2, 3) }
+
+// refetchArgs reads one issue again, or one comment when CommentID is set.
+type refetchArgs struct {
+	RepositoryID int64 `json:"repository_id"`
+	Number       int64 `json:"number"`
+	CommentID    int64 `json:"comment_id,omitempty"`
+	// Round tells apart a job that is wanted while an equal one already runs
+	// and may have asked GitHub too early.
+	Round int `json:"round,omitempty"`
+}
+
+func (refetchArgs) Kind() string                 { return "refetch" }
+func (refetchArgs) InsertOpts() river.InsertOpts { return once(queueRefetch, 1, 10) }
+
+// newClient makes the River client. Its id carries the number of the
+// advisory lock that this process holds while it lives; see identity.
+func (s *Syncer) newClient() (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &discoverWorker{s: s})
+	river.AddWorker(workers, &backfillWorker{s: s})
+	river.AddWorker(workers, &pollWorker{s: s})
+	river.AddWorker(workers, &refetchWorker{s: s})
+	client, err := river.NewClient(riverpgxv5.New(s.pool), &river.Config{
+		ID:     s.identity.name(),
+		Schema: "pghub",
+		Logger: slog.New(quiet{s.log.Handler()}),
+		Queues: map[string]river.QueueConfig{
+			queueBackfill: {MaxWorkers: 4},
+			queuePoll:     {MaxWorkers: 4},
+			queueRefetch:  {MaxWorkers: 2},
+		},
+		Workers:    workers,
+		JobTimeout: jobTimeout,
+		// Jobs of a process that died are taken over within upkeep; this is
+		// for a process that hangs.
+		RescueStuckJobsAfter: 2 * jobTimeout,
+		// A poll a minute and repository adds up.
+		CompletedJobRetentionPeriod: time.Hour,
+		TestOnly:                    s.tune.testOnly,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the job queue: %w", err)
+	}
+	return client, nil
+}
+
+// outcome turns the end of a job's work into what River does next, and
+// records what went wrong.
+func (s *Syncer) outcome(ctx context.Context, repositoryID int64, name string, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if errors.Is(err, errNotFollowed) {
+		return river.JobCancel(err)
+	}
+	if name != "" {
+		s.held(ctx, repositoryID, name, err)
+	}
+	if e, ok := errors.AsType[*ghapi.Error](err); ok && e.Class == ghapi.ClassLimited {
+		return river.JobSnooze(max(time.Until(e.RetryAt), 100*time.Millisecond))
+	}
+	if errors.Is(err, errAccessLost) {
+		return river.JobSnooze(s.tune.discover)
+	}
+	return err
+}
+
+// backoff is the time of the next try: 1 s, doubled to at most a minute, with
+// up to a quarter added so that what failed together is not tried together.
+func (s *Syncer) backoff(job *rivertype.JobRow) time.Time {
+	d := min(time.Second<<min(len(job.Errors), 6), time.Minute)
+	return time.Now().Add(d + time.Duration(job.ID%64)*d/256)
+}
+
+// snoozes is how often a job was put off so far.
+func snoozes(job *rivertype.JobRow) int {
+	var m struct {
+		Snoozes int `json:"snoozes"`
+	}
+	if json.Unmarshal(job.Metadata, &m) != nil {
+		return 0
+	}
+	return m.Snoozes
+}
+
+// quiet passes on what River says from warnings upwards; what a user needs to
+// know of a job's failure is logged by the job itself.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+}
+func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
+func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.WithGroup(name)} }
+
+func levelOf(s State) slog.Level {
+	if s == StateLimited {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}

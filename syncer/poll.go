@@ -1,0 +1,173 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/pghub/pghub/internal/ghapi"
+)
+
+type pollWorker struct {
+	river.WorkerDefaults[pollArgs]
+	s *Syncer
+}
+
+func (w *pollWorker) NextRetry(job *river.Job[pollArgs]) time.Time { return w.s.backoff(job.JobRow) }
+
+// Work brings one repository up to date. A collection that fails does not
+// keep the others from being read, unless the reason concerns them all.
+func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
+	s, id := w.s, job.Args.RepositoryID
+	if err := s.pollRepository(ctx, id); err != nil {
+		for _, c := range collections {
+			if errors.Is(err, errAccessLost) {
+				s.held(ctx, id, c.name, err)
+			}
+		}
+		return s.outcome(ctx, id, repositoryCollection, err)
+	}
+	var failed []error
+	touched := map[int64]bool{}
+	for _, c := range collections {
+		var numbers []int64
+		var err error
+		if c.changes != nil {
+			numbers, err = s.pollChanges(ctx, c, id)
+		} else {
+			err = s.pollList(ctx, c, id)
+		}
+		if err != nil {
+			err = s.outcome(ctx, id, c.name, err)
+			if snooze := (*river.JobSnoozeError)(nil); errors.As(err, &snooze) || ctx.Err() != nil {
+				return err
+			}
+			failed = append(failed, err)
+		}
+		for _, n := range numbers {
+			touched[n] = true
+		}
+	}
+	if len(touched) > 0 {
+		if err := s.recount(ctx, id, slices.Collect(maps.Keys(touched))); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// pollChanges reads what changed since the cursor. It continues by the time
+// of the last object read, not by the page: when an object in front of us
+// changes, it moves to the end, the rest moves up, and a page number would
+// jump over one.
+func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID int64) (touched []int64, err error) {
+	p, err := load(ctx, s.pool, repositoryID, c.name)
+	if err != nil || !p.Backfilled {
+		return nil, err
+	}
+	var since time.Time
+	if !p.Cursor.Since.IsZero() {
+		since = p.Cursor.Since.Add(-s.tune.overlap)
+	}
+	next := c.since(repositoryID, since)
+	tag := p.Cursor.tagOf(next)
+	for first := true; next != ""; first = false {
+		r := ghapi.Request{Path: next}
+		if first {
+			r.IfNoneMatch = tag
+		}
+		resp, err := s.api.Do(ctx, r)
+		if ghapi.ClassOf(err) == ghapi.ClassGone {
+			// Issues are switched off: nothing changes any more.
+			return touched, p.save(ctx, s.pool)
+		}
+		if err != nil {
+			return touched, fmt.Errorf("asking what changed in %s: %w", c.name, err)
+		}
+		if resp.NotModified {
+			return touched, p.save(ctx, s.pool)
+		}
+		var items []json.RawMessage
+		if err := resp.Decode(&items); err != nil {
+			return touched, err
+		}
+		var out stored
+		err = inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
+			if p, err = load(ctx, tx, repositoryID, c.name); err != nil {
+				return err
+			}
+			if out, err = s.store(ctx, tx, repositoryID, c, page{items, resp.StartedAt}); err != nil {
+				return err
+			}
+			if out.newest.After(p.Cursor.Since) {
+				p.Cursor.Since = out.newest
+			}
+			p.Cursor.Pages = nil
+			if first && resp.Next == "" && resp.ETag != "" {
+				p.Cursor.Pages = []pageTag{{URL: next, ETag: resp.ETag}}
+			}
+			return p.save(ctx, tx)
+		})
+		if err != nil {
+			return touched, err
+		}
+		touched = append(touched, out.numbers...)
+		if err := s.settleLate(ctx, repositoryID, out.late, resp.StartedAt); err != nil {
+			return touched, err
+		}
+		if resp.Next == "" {
+			break
+		}
+		// One second back: whether since includes its own second is not
+		// promised. A page that spans no more than that is left by its link.
+		if step := out.newest.Add(-time.Second); step.After(since) {
+			since, next = step, c.since(repositoryID, step)
+		} else {
+			next = resp.Next
+		}
+	}
+	return touched, nil
+}
+
+// since is the list of what changed at or after t; of everything if t is zero.
+func (c *collection) since(repositoryID int64, t time.Time) string {
+	q := url.Values{}
+	maps.Copy(q, c.changes)
+	if !t.IsZero() {
+		q.Set("since", t.UTC().Format(time.RFC3339))
+	}
+	return c.list(repositoryID) + "?" + q.Encode()
+}
+
+// tagOf is the ETag to send for a list of one page, "" if it is not known.
+func (c cursor) tagOf(url string) string {
+	if len(c.Pages) == 1 && c.Pages[0].URL == url {
+		return c.Pages[0].ETag
+	}
+	return ""
+}
+
+// recount looks again at issues that a poll saw and whose comments are not
+// all in the mirror, or are no longer all at GitHub.
+func (s *Syncer) recount(ctx context.Context, repositoryID int64, numbers []int64) error {
+	for _, name := range []string{issue.name, issueComment.name} {
+		if p, err := load(ctx, s.pool, repositoryID, name); err != nil || !p.Backfilled {
+			return err
+		}
+	}
+	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		off, err := miscounted(ctx, tx, repositoryID, numbers)
+		if err != nil {
+			return err
+		}
+		return s.enqueueRefetches(ctx, tx, refetchesOf(repositoryID, off))
+	})
+}
