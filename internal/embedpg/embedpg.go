@@ -19,7 +19,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -289,13 +288,7 @@ func (s *Server) ensureDatabase(ctx context.Context) error {
 func (s *Server) AdminURL() string { return s.url(s.database) }
 
 func (s *Server) url(database string) string {
-	q := url.Values{}
-	q.Set("host", s.socket.path)
-	q.Set("port", strconv.Itoa(s.port))
-	q.Set("user", Superuser)
-	q.Set("password", s.password)
-	q.Set("sslmode", "disable")
-	return (&url.URL{Scheme: "postgres", Path: "/" + database, OmitHost: false, RawQuery: q.Encode()}).String()
+	return connectionURL(s.socket.path, strconv.Itoa(s.port), s.password, database)
 }
 
 // SocketDir is the directory of the Unix socket: the "host" of a libpq connection string.

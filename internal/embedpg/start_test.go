@@ -196,6 +196,26 @@ func TestListen(t *testing.T) {
 	}
 }
 
+func TestRunningURL(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t, "data")
+	if url, err := RunningURL(dir, ""); url != "" || err != nil {
+		t.Errorf("without a cluster: %q, %v", url, err)
+	}
+	s := mustStart(t, Config{DataDir: dir})
+	url, err := RunningURL(dir, "")
+	if err != nil || url != s.AdminURL() {
+		t.Fatalf("got %q, %v, want the server's own URL", url, err)
+	}
+	if got := queryText(t, url, "SELECT current_database()"); got != "pghub" {
+		t.Errorf("connected to %q", got)
+	}
+	mustStop(t, s)
+	if url, err := RunningURL(dir, ""); url != "" || err != nil {
+		t.Errorf("after the end: %q, %v", url, err)
+	}
+}
+
 func TestServerProcess(t *testing.T) {
 	t.Parallel()
 	s := mustStart(t, Config{DataDir: dataDir(t, "data")})
