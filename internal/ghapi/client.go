@@ -66,8 +66,9 @@ type Config struct {
 	// rest is kept for requests of Priority Write. Zero: 0.8.
 	ReadShare float64
 	// PointsPerMinute spreads requests so that the secondary limit is not
-	// met in the first place. Zero: DefaultPointsPerMinute. Negative: no
-	// spreading, for servers without secondary limits and for benchmarks.
+	// met in the first place. Zero: DefaultPointsPerMinute for github.com and
+	// *.ghe.com, no spreading elsewhere, because Enterprise Server has no
+	// secondary limits unless its administrator wants them. Negative: none.
 	PointsPerMinute int
 	// MaxConcurrentReads bounds the requests of Priority Read in flight.
 	// Zero: 8. Requests of Priority Write never wait for reads.
@@ -112,6 +113,9 @@ func New(cfg Config) (*Client, error) {
 	base, err := parseBase(cfg.BaseURL)
 	if err != nil {
 		return nil, err
+	}
+	if host := base.Hostname(); cfg.PointsPerMinute == 0 && (host == "api.github.com" || strings.HasSuffix(host, ".ghe.com")) {
+		cfg.PointsPerMinute = DefaultPointsPerMinute
 	}
 	cfg.Token = strings.TrimSpace(cfg.Token)
 	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -167,9 +171,6 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.ReadShare == 0 {
 		cfg.ReadShare = 0.8
-	}
-	if cfg.PointsPerMinute == 0 {
-		cfg.PointsPerMinute = DefaultPointsPerMinute
 	}
 	if cfg.MaxConcurrentReads <= 0 {
 		cfg.MaxConcurrentReads = 8

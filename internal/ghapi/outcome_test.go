@@ -147,7 +147,7 @@ func TestNeverTwiceNeverWrong(t *testing.T) {
 			}
 		}
 	})
-	c := newClient(t, base, func(cfg *Config) { cfg.PointsPerMinute = -1 })
+	c := newClient(t, base)
 	classes := map[Class]int{}
 	for i := range 400 {
 		path := fmt.Sprintf("/m/%d", i)

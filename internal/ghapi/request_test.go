@@ -91,8 +91,11 @@ func TestConfig(t *testing.T) {
 	if err != nil || c.BaseURL() != "https://ghes.test/api/v3/" || c.graphqlURL() != "https://ghes.test/api/graphql" {
 		t.Errorf("%v %v", c, err)
 	}
+	if c.pace.points.rate != 0 {
+		t.Error("Enterprise Server's requests are spread without need")
+	}
 	c, err = New(Config{})
-	if err != nil || c.graphqlURL() != "https://api.github.com/graphql" {
+	if err != nil || c.pace.points.rate != 10 || c.graphqlURL() != "https://api.github.com/graphql" {
 		t.Errorf("%v", err)
 	}
 }
