@@ -117,9 +117,9 @@ type nesting struct {
 
 // previous is what has to be known of the token before.
 type previous struct {
-	end  int
-	last byte // its last byte
-	word bool // it was a word that counted: an opening bracket after it adds no level of its own
+	end   int
+	punct byte // it, if it was a single byte
+	word  bool // it was a word that counted: an opening bracket after it adds no level of its own
 }
 
 type level struct {
@@ -137,10 +137,13 @@ func (n *nesting) add(kind tokenKind, text string, start int) {
 	}
 	top := &n.levels[len(n.levels)-1]
 	prev, before := n.prev, n.total
-	n.prev = previous{end: start + len(text), last: text[len(text)-1]}
+	n.prev = previous{end: start + len(text)}
+	if kind == tokPunct {
+		n.prev.punct = text[0]
+	}
 	switch {
 	case kind == tokWord:
-		if prev.last != '.' { // x.end and x.case are names
+		if prev.punct != '.' { // x.end and x.case are names
 			n.word(top, text)
 			n.prev.word = n.total > before
 		}
@@ -165,7 +168,7 @@ func (n *nesting) add(kind tokenKind, text string, start int) {
 		}
 		n.separate(top)
 	case text == ".":
-	case prev.end == start && sameOperator(prev.last, text[0]):
+	case prev.end == start && sameOperator(prev.punct, text[0]):
 	default:
 		n.count(top)
 	}

@@ -3,6 +3,9 @@ package sqlparse
 import (
 	"strings"
 	"testing"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // FuzzParse: no panic; statements lie in order within the text and do not overlap; executed alone each is one statement of
@@ -78,4 +81,103 @@ func FuzzCuts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzLexer compares our flat lexer with the parser's own: a literal that ends elsewhere would move a statement's boundary.
+func FuzzLexer(f *testing.F) {
+	f.Add(`SELECT a$b$c, $1, 'x''y' "q""r" E'\'' u&'a' U&"b" b'1' N'n' $$d$$ $t$e$$f$t$ 1.5e3 .5 0xff`)
+	f.Add("a+--b\n*/*c/*d*/*/- 'e'\n'f' 'g' -- h\r\n'i' a.b::c[1] x'f'y")
+	f.Fuzz(func(t *testing.T, sql string) {
+		if strings.IndexByte(sql, 0) >= 0 || len(sql) > 1<<14 {
+			return
+		}
+		parsing.Lock()
+		scanned, err := pg_query.Scan(sql)
+		parsing.Unlock()
+		if err != nil {
+			return
+		}
+		starts := map[int]bool{}
+		lex := lexer[string]{s: sql}
+		next := 0 // first of the parser's tokens that does not end before ours
+		for {
+			kind, start, end := lex.next()
+			if kind == tokEOF {
+				break
+			}
+			starts[start] = true
+			for i := start; kind == tokNumber && i < end; i++ { // how 0E+0.A is cut does not matter: it holds no quotes
+				starts[i] = true
+			}
+			for next < len(scanned.Tokens) && int(scanned.Tokens[next].End) <= start {
+				next++
+			}
+			if kind == tokPunct || kind == tokNumber {
+				continue
+			}
+			if next == len(scanned.Tokens) || int(scanned.Tokens[next].Start) > start || int(scanned.Tokens[next].End) < end {
+				t.Fatalf("%q: our token %d at %d..%d %q is none of the parser's", sql, kind, start, end, sql[start:end])
+			}
+		}
+		for _, tok := range scanned.Tokens {
+			if tok.Token != pg_query.Token_ASCII_37 && !starts[int(tok.Start)] && class[sql[tok.Start]]&(operator|digit) == 0 && sql[tok.Start] != '.' {
+				t.Fatalf("%q: the parser's token %v at %d..%d does not begin one of ours", sql, tok.Token, tok.Start, tok.End)
+			}
+		}
+	})
+}
+
+// FuzzNesting: the parse tree is never deeper than the estimate that guards the parser's stack allows for. The constant is
+// what one statement has around its first expression.
+func FuzzNesting(f *testing.F) {
+	for _, shape := range nested {
+		f.Add(shape(3))
+		f.Add(shape(20))
+	}
+	f.Fuzz(func(t *testing.T, sql string) {
+		if strings.IndexByte(sql, 0) >= 0 || len(sql) > 1<<12 {
+			return
+		}
+		var nest nesting
+		lex := lexer[string]{s: sql}
+		for {
+			kind, start, end := lex.next()
+			if kind == tokEOF {
+				break
+			}
+			if kind != tokComment {
+				nest.add(kind, sql[start:end], start)
+			}
+		}
+		if nest.deep > defaultMaxDepth {
+			return
+		}
+		parsing.Lock()
+		tree, err := pg_query.Parse(sql)
+		parsing.Unlock()
+		if err != nil {
+			return
+		}
+		if depth := messageDepth(tree.ProtoReflect()); depth > 5*nest.deep+24 {
+			t.Errorf("%q: %d levels of messages, estimate %d", sql, depth, nest.deep)
+		}
+	})
+}
+
+func messageDepth(m protoreflect.Message) int {
+	deepest := 0
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if fd.Message() == nil {
+			return true
+		}
+		if fd.IsList() {
+			for i := range v.List().Len() {
+				deepest = max(deepest, messageDepth(v.List().Get(i).Message()))
+			}
+		} else {
+			deepest = max(deepest, messageDepth(v.Message()))
+		}
+		return true
+	})
+	return 1 + deepest
 }

@@ -93,7 +93,11 @@ func (l *lexer[T]) token(i int) (tokenKind, int) {
 		return tokQuoted, l.quoted(i+1, '"', false)
 	case '$':
 		if class[after]&digit != 0 {
-			return tokNumber, l.number(i + 1)
+			j := i + 1
+			for j < len(s) && class[s[j]]&digit != 0 {
+				j++
+			}
+			return tokNumber, j
 		}
 		if end := l.dollar(i); end > 0 {
 			return tokDollar, end
@@ -124,11 +128,7 @@ func (l *lexer[T]) word(i int, c, after byte) (tokenKind, int) {
 		}
 	case 'b', 'B', 'x', 'X':
 		if after == '\'' {
-			return tokRigid, l.quoted(i+2, '\'', false)
-		}
-	case 'n', 'N':
-		if after == '\'' {
-			return tokString, l.quoted(i+2, '\'', l.backslash)
+			return tokRigid, l.bits(i + 2)
 		}
 	case 'u', 'U':
 		if after == '&' && i+2 < len(s) {
@@ -147,12 +147,20 @@ func (l *lexer[T]) word(i int, c, after byte) (tokenKind, int) {
 	return tokWord, j
 }
 
-// number reads digits and whatever letters follow them: 1, 1.5e10, 0xFF, 1_000. What is not a number there is an
-// error for the parser to find.
+// number reads digits with at most one point and whatever letters follow them: 1, .5, 1.5e10, 0xFF, 1_000. What is
+// not a number there is an error for the parser to find.
 func (l *lexer[T]) number(i int) int {
 	s := l.s
-	for i < len(s) && (class[s[i]]&(identStart|digit) != 0 || s[i] == '.') {
-		i++
+	for point := false; i < len(s); i++ {
+		switch {
+		case class[s[i]]&digit != 0 || s[i] == '_':
+		case class[s[i]]&identStart != 0:
+			point = true // none can follow in 0x1F or 1e5
+		case s[i] == '.' && !point && (i+1 >= len(s) || s[i+1] != '.'):
+			point = true
+		default:
+			return i
+		}
 	}
 	return i
 }
@@ -175,6 +183,17 @@ func (l *lexer[T]) quoted(i int, quote byte, backslash bool) int {
 	}
 	l.closed = false
 	return len(s)
+}
+
+// bits is quoted for B'...' and X'...', which know no doubled quote.
+func (l *lexer[T]) bits(i int) int {
+	for s := l.s; i < len(s); i++ {
+		if s[i] == '\'' {
+			return i + 1
+		}
+	}
+	l.closed = false
+	return i
 }
 
 // dollar returns the offset behind a dollar-quoted string that begins at i, or 0 if none does.
