@@ -95,17 +95,14 @@ func (t *Table) row(raw json.RawMessage, o object, s Scope) (Row, error) {
 		case "synced_at":
 			continue
 		}
-		if c.resolve != "" {
-			continue
-		}
-		if field := c.field(); field != "" {
-			if _, ok := o[field]; !ok {
-				if row.unknown == nil {
-					row.unknown = make([]bool, len(t.Columns))
-				}
-				row.unknown[i] = true
-				continue
+		field := c.field()
+		_, there := o[field]
+		if c.resolve != "" || field != "" && !there {
+			if row.unknown == nil {
+				row.unknown = make([]bool, len(t.Columns))
 			}
+			row.unknown[i] = true
+			continue
 		}
 		v, err := c.value(o, nested, s)
 		if err != nil {

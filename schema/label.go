@@ -17,5 +17,5 @@ var Label = newTable(Table{
 		boolean("default", "Whether GitHub made the label when the repository was made."),
 		text("url", "API URL of the label; holds its name."),
 	},
-	rename: &rename{column: "name", array: "labels", list: "labels", perRepository: true},
+	rename: &rename{column: "name", array: "labels", perRepository: true},
 })

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -64,13 +65,11 @@ func (r Row) JSON() ([]byte, error) {
 		if t, ok := v.(time.Time); ok {
 			v = t.Format(time.RFC3339Nano)
 		}
-		if err := enc.Encode(c.Name); err != nil {
-			return nil, fmt.Errorf("encoding %s.%s: %w", r.Table.Name, c.Name, err)
-		}
-		buf.WriteByte(':')
+		buf.WriteString(strconv.Quote(c.Name) + ":") // column names are plain ASCII
 		if err := enc.Encode(v); err != nil {
 			return nil, fmt.Errorf("encoding %s.%s: %w", r.Table.Name, c.Name, err)
 		}
+		buf.Truncate(buf.Len() - 1) // the line end that Encode adds
 	}
 	buf.WriteByte('}')
 	return buf.Bytes(), nil
