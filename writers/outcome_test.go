@@ -1,0 +1,388 @@
+package writers
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pghub/pghub/internal/ghapi"
+	"github.com/pghub/pghub/internal/githubsim"
+)
+
+func contextThatEnds(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), 20*time.Millisecond)
+}
+
+// lost are the ways in which an answer gets lost although GitHub acted.
+func lost() map[string]githubsim.Fault {
+	return map[string]githubsim.Fault{
+		"cut":            {Cut: githubsim.CutAfter},
+		"cut in between": {Cut: githubsim.CutDuring},
+		"502":            {Status: 502, Body: "<html>", Apply: true},
+		"503":            {Status: 503, Body: `{"message":"Service unavailable"}`, Apply: true},
+		"stall":          {Apply: true, Delay: time.Minute},
+	}
+}
+
+// never are the ways in which GitHub did not act, but does not say so.
+func never() map[string]githubsim.Fault {
+	return map[string]githubsim.Fault{
+		"cut": {Cut: githubsim.CutBefore},
+		"502": {Status: 502, Body: "<html>"},
+		"503": {Status: 503, Body: `{"message":"Service unavailable"}`},
+	}
+}
+
+func (v *world) impatient() *Writers {
+	return v.writers(v.sim.Token(), func(c *ghapi.Config) { c.RequestTimeout = 700 * time.Millisecond })
+}
+
+func (v *world) fault(f githubsim.Fault, method, path string, count int) {
+	f.Method, f.Path, f.Count = method, path, count
+	v.sim.AddFault(f)
+}
+
+func TestLostCreateIsAdopted(t *testing.T) {
+	t.Parallel()
+	for name, f := range lost() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			w := v.impatient()
+			v.fault(f, "POST", "/repos/**/issues", 1)
+			res, err := v.insert(w, `{"title":"Only once","body":"one\ntwo","labels":["bug"],"state":"closed"}`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.count() != 2 || v.sim.CountRequests("POST", "/repos/**/issues") != 1 {
+				t.Errorf("%d issues after %s", v.count(), v.requests())
+			}
+			if got := v.issue(2); res.Row.ID() != got.ID || got.State != "closed" || res.Row.Get("state") != "closed" {
+				t.Errorf("adopted %+v, GitHub has %+v", res.Row, got)
+			}
+		})
+	}
+}
+
+func TestCreateThatNeverHappened(t *testing.T) {
+	t.Parallel()
+	for name, f := range never() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			v.fault(f, "POST", "/repos/**/issues", 1)
+			res, err := v.insert(v.w, `{"title":"Never"}`)
+			refused(t, err, "08007", "creating an issue in octo/repo", "No issue of this author")
+			if res.Row != nil || v.count() != 1 || v.sim.CountRequests("POST", "/repos/**/issues") != 1 {
+				t.Errorf("%+v, %d issues after %s", res.Row, v.count(), v.requests())
+			}
+		})
+	}
+}
+
+func TestAdoptionIsExact(t *testing.T) {
+	t.Parallel()
+	v := newWorld(t)
+	// Same content, but: made by this process before, by somebody else, with
+	// another body, or a pull request.
+	if _, err := v.insert(v.w, `{"title":"Twin"}`); err != nil {
+		t.Fatal(err)
+	}
+	title, body := "Twin", "other"
+	for _, edit := range []struct {
+		login string
+		githubsim.IssueEdit
+	}{
+		{"ann", githubsim.IssueEdit{Title: &title}},
+		{v.sim.Login(), githubsim.IssueEdit{Title: &title, Body: &body}},
+		{v.sim.Login(), githubsim.IssueEdit{Title: &title, PullRequest: true}},
+	} {
+		if _, err := v.sim.CreateIssue(repoName, edit.login, edit.IssueEdit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.fault(githubsim.Fault{Cut: githubsim.CutBefore}, "POST", "/repos/**/issues", 1)
+	_, err := v.insert(v.w, `{"title":"Twin"}`)
+	refused(t, err, "08007", "No issue of this author")
+
+	before := v.count()
+	v.fault(githubsim.Fault{Cut: githubsim.CutAfter}, "POST", "/repos/**/issues", 1)
+	res, err := v.insert(v.w, `{"title":"Twin"}`)
+	if err != nil || res.Row.Get("number") != int64(before+1) {
+		t.Errorf("adopted %v, want #%d: %v", res.Row, before+1, err)
+	}
+}
+
+func TestAdoptionOfTwoIsRefused(t *testing.T) {
+	t.Parallel()
+	v := newWorld(t)
+	since := time.Now()
+	title := "Twin"
+	for range 2 {
+		if _, err := v.sim.CreateIssue(repoName, v.sim.Login(), githubsim.IssueEdit{Title: &title}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := v.plan(v.w, Change{Op: Insert, New: columns(t, `{"title":"Twin"}`)})
+	_, found, err := v.w.FindCreated(t.Context(), p, since)
+	refused(t, err, "08007", "#2", "#3")
+	if found {
+		t.Error("one of them was taken")
+	}
+	// One of them is known to be another write's.
+	p.NotIDs = []int64{v.issue(3).ID}
+	for range 2 { // a repair may have to look again
+		res, found, err := v.w.FindCreated(t.Context(), p, since)
+		if err != nil || !found || res.Row.Get("number") != int64(2) {
+			t.Errorf("%v %v %v", res.Row, found, err)
+		}
+	}
+	if _, found, err := v.w.FindCreated(t.Context(), p, since.Add(time.Minute)); err != nil || found {
+		t.Errorf("an issue from before the create was taken: %v", err)
+	}
+}
+
+func TestStaleListIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	v := newWorld(t)
+	v.fault(githubsim.Fault{Cut: githubsim.CutAfter}, "POST", "/repos/**/issues", 1)
+	v.fault(githubsim.Fault{Status: 200, Body: `[]`}, "GET", "/repos/**/issues", 2)
+	if res, err := v.insert(v.w, `{"title":"Late"}`); err != nil || res.Row.Get("title") != "Late" {
+		t.Errorf("%v %v", res.Row, err)
+	}
+	if n := v.sim.CountRequests("GET", "/repos/**/issues"); n != 3 {
+		t.Errorf("the list was read %d times", n)
+	}
+}
+
+func TestLostUpdate(t *testing.T) {
+	t.Parallel()
+	const all = `{"title":"New","body":"a\r\nb","state":"closed","state_reason":"not_planned","labels":["x"],"assignees":["ann"],"milestone_id":"v1"}`
+	check := func(t *testing.T, v *world, res Result, err error, patches int) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := v.issue(1)
+		if got.Title != "New" || got.State != "closed" || res.Row.Get("title") != "New" || res.Row.Get("state_reason") != "not_planned" || res.Row.Get("milestone_id") != v.mile.ID {
+			t.Errorf("GitHub has %+v, row %+v", got, res.Row)
+		}
+		if n := v.sim.CountRequests("PATCH", ""); n != patches {
+			t.Errorf("%d PATCHes, want %d: %s", n, patches, v.requests())
+		}
+	}
+	for name, f := range lost() {
+		t.Run("applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			w := v.impatient()
+			v.fault(f, "PATCH", "", 1)
+			res, err := v.update(w, 1, all)
+			check(t, v, res, err, 1)
+		})
+	}
+	for name, f := range never() {
+		t.Run("not applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			v.fault(f, "PATCH", "", 1)
+			res, err := v.update(v.w, 1, all)
+			check(t, v, res, err, 2)
+		})
+		t.Run("never applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			v.fault(f, "PATCH", "", 0)
+			res, err := v.update(v.w, 1, all)
+			refused(t, err, "08007", "changing issue octo/repo#1", "does not show the change")
+			if n := v.sim.CountRequests("PATCH", ""); n != 2 || v.issue(1).Title != "Old title" {
+				t.Errorf("%d PATCHes", n)
+			}
+			if res.Row == nil || res.Row.Get("title") != "Old title" {
+				t.Errorf("what GitHub holds is not told: %+v", res.Row)
+			}
+		})
+	}
+	t.Run("nobody can tell", func(t *testing.T) {
+		t.Parallel()
+		v := newWorld(t)
+		v.fault(githubsim.Fault{Cut: githubsim.CutAfter}, "", "", 0)
+		res, err := v.update(v.w, 1, all)
+		refused(t, err, "08007", "Looking at the issue failed")
+		if n := v.sim.CountRequests("PATCH", ""); n != 1 || res.Row != nil {
+			t.Errorf("%d PATCHes, %+v", n, res.Row)
+		}
+	})
+	t.Run("the client has gone", func(t *testing.T) {
+		t.Parallel()
+		v := newWorld(t)
+		w := v.impatient()
+		v.fault(githubsim.Fault{Apply: true, Delay: time.Minute}, "PATCH", "", 1)
+		p := v.plan(w, Change{Op: Update, Old: v.row(1), New: columns(t, all)})
+		ctx, cancel := contextThatEnds(t)
+		defer cancel()
+		res, err := w.Apply(ctx, p)
+		check(t, v, res, err, 1)
+	})
+}
+
+func TestLostLock(t *testing.T) {
+	t.Parallel()
+	for name, f := range lost() {
+		t.Run("applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			if name == "cut in between" {
+				t.Skip("204 has no body that could be cut")
+			}
+			v := newWorld(t)
+			w := v.impatient()
+			v.fault(f, "PUT", "", 1)
+			res, err := v.update(w, 1, `{"locked":true,"active_lock_reason":"spam"}`)
+			if err != nil || res.Row.Get("active_lock_reason") != "spam" || v.sim.CountRequests("PUT", "") != 1 {
+				t.Errorf("%+v %v after %s", res.Row, err, v.requests())
+			}
+		})
+	}
+	for name, f := range never() {
+		t.Run("not applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			v.fault(f, "PUT", "", 1)
+			res, err := v.update(v.w, 1, `{"locked":true}`)
+			if err != nil || res.Row.Get("locked") != true || v.sim.CountRequests("PUT", "") != 2 {
+				t.Errorf("%+v %v after %s", res.Row, err, v.requests())
+			}
+		})
+	}
+	t.Run("never shown", func(t *testing.T) {
+		t.Parallel()
+		v := newWorld(t)
+		v.fault(githubsim.Fault{Status: 204}, "PUT", "", 0)
+		_, err := v.update(v.w, 1, `{"locked":true}`)
+		refused(t, err, "08007", "accepted the change of the lock")
+	})
+}
+
+func TestLostDelete(t *testing.T) {
+	t.Parallel()
+	del := func(v *world, w *Writers) (Result, error) {
+		return w.Apply(t.Context(), v.plan(w, Change{Op: Delete, Old: v.row(1)}))
+	}
+	for name, f := range lost() {
+		t.Run("applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			w := v.impatient()
+			v.fault(f, "POST", "/graphql", 1)
+			if res, err := del(v, w); err != nil || !res.Deleted || v.count() != 0 || v.sim.CountRequests("POST", "") != 1 {
+				t.Errorf("%+v %v after %s", res, err, v.requests())
+			}
+		})
+	}
+	for name, f := range never() {
+		t.Run("not applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			v.fault(f, "POST", "/graphql", 1)
+			if res, err := del(v, v.w); err != nil || !res.Deleted || v.count() != 0 || v.sim.CountRequests("POST", "") != 2 {
+				t.Errorf("%+v %v after %s", res, err, v.requests())
+			}
+		})
+		t.Run("never applied, "+name, func(t *testing.T) {
+			t.Parallel()
+			v := newWorld(t)
+			v.fault(f, "POST", "/graphql", 0)
+			res, err := del(v, v.w)
+			refused(t, err, "08007", "still there")
+			if res.Deleted || v.count() != 1 {
+				t.Errorf("%+v", res)
+			}
+		})
+	}
+}
+
+func TestFetch(t *testing.T) {
+	t.Parallel()
+	v := newWorld(t)
+	fetch := func(w *Writers, id, number int64) (Result, error) {
+		return w.Fetch(t.Context(), "issue", v.repo.ID, id, number)
+	}
+	for _, id := range []int64{v.old.ID, 0} {
+		res, err := fetch(v.w, id, 1)
+		if err != nil || res.Deleted || res.Row.ID() != v.old.ID || res.StartedAt.IsZero() {
+			t.Errorf("present: %+v %v", res, err)
+		}
+	}
+	if res, err := fetch(v.w, 1, 99); err != nil || !res.Deleted {
+		t.Errorf("a number never given out: %+v %v", res, err)
+	}
+	if _, err := v.sim.CreateRepository("octo/other", false); err != nil {
+		t.Fatal(err)
+	}
+	title := "x"
+	second, err := v.sim.CreateIssue(repoName, "", githubsim.IssueEdit{Title: &title})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.sim.TransferIssue(repoName, 2, "octo/other"); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := fetch(v.w, second.ID, 2); err != nil || !res.Deleted || res.Row != nil {
+		t.Errorf("transferred: %+v %v", res, err)
+	}
+	if err := v.sim.DeleteIssue(repoName, 1); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := fetch(v.w, v.old.ID, 1); err != nil || !res.Deleted {
+		t.Errorf("deleted: %+v %v", res, err)
+	}
+	// Without access to the repository nothing is certain.
+	private := true
+	if err := v.sim.SetRepository(repoName, githubsim.RepositorySettings{Private: &private}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := fetch(v.user("stranger", githubsim.None), v.old.ID, 1)
+	refused(t, err, "42704")
+	if res.Deleted {
+		t.Error("a lost access counts as a deletion")
+	}
+	_, err = v.w.Fetch(t.Context(), "issue", 12345, 1, 1)
+	refused(t, err, "23503")
+	_, err = v.w.Fetch(t.Context(), "label", v.repo.ID, 1, 1)
+	refused(t, err, "55000")
+}
+
+func TestFetchWithIssuesSwitchedOff(t *testing.T) {
+	t.Parallel()
+	v := newWorld(t)
+	v.fault(githubsim.Fault{Status: 410, Body: `{"message":"Issues are disabled for this repo"}`}, "GET", "", 0)
+	res, err := v.w.Fetch(t.Context(), "issue", v.repo.ID, v.old.ID, 1)
+	refused(t, err, "55000", "Issues are disabled")
+	if res.Deleted {
+		t.Error("the issue counts as deleted")
+	}
+}
+
+// TestChangeComesBackFromJSON: the ledger keeps a create as JSON and plans it
+// again after a restart.
+func TestChangeComesBackFromJSON(t *testing.T) {
+	t.Parallel()
+	v := newWorld(t)
+	since := time.Now()
+	p := v.plan(v.w, Change{Op: Insert, New: columns(t, `{"title":"Again","body":"b","labels":["bug"],"id":null,"comments":null}`)})
+	if _, err := v.w.Apply(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(p.Values())
+	if err != nil || strings.Contains(string(text), "comments") {
+		t.Fatalf("%s %v", text, err)
+	}
+	restarted := v.writers(v.sim.Token())
+	again := v.plan(restarted, Change{Op: Insert, New: columns(t, string(text))})
+	res, found, err := restarted.FindCreated(t.Context(), again, since)
+	if err != nil || !found || res.Row.Get("title") != "Again" {
+		t.Errorf("%v %v %v", res.Row, found, err)
+	}
+}
