@@ -40,13 +40,11 @@ func (e *enc) issueChanges(before, after *issue) {
 		e.from("title", before.title)
 	}
 	if !equalText(before.body, after.body) {
-		if before.body == nil {
-			e.object("body")
-			e.null("from")
-			e.close('}')
-		} else {
-			e.from("body", *before.body)
+		former := "" // GitHub's description has no null here
+		if before.body != nil {
+			former = *before.body
 		}
+		e.from("body", former)
 	}
 	e.close('}')
 }

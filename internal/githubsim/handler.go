@@ -22,13 +22,16 @@ type answer struct {
 // enterprisePrefix is where GitHub Enterprise Server has its REST API.
 const enterprisePrefix = "/api/v3"
 
-// ServeHTTP answers one request: control requests at once, all others through
-// the log and the fault script.
+// ServeHTTP answers one request: control requests and browsers at once, all
+// others through the log and the fault script.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.baseFrom("http://" + r.Host)
 	path := r.URL.EscapedPath()
 	if strings.HasPrefix(path, controlPrefix) {
 		s.control(w, r)
+		return
+	}
+	if s.webPage(w, r) {
 		return
 	}
 	body, err := readBody(r)
@@ -162,18 +165,24 @@ func credential(header string) string {
 	return header
 }
 
-// apiVersions are the values of X-GitHub-Api-Version that GitHub takes.
-var apiVersions = map[string]bool{"": true, "2022-11-28": true, "2026-03-10": true}
+// The values of X-GitHub-Api-Version that GitHub takes; none means the first.
+const (
+	version2022 = "2022-11-28"
+	version2026 = "2026-03-10"
+)
 
 // dispatch finds the route and runs its handler under the store's lock. It
 // returns the page of the documentation that errors name.
 func (c *call) dispatch(path string) (documentation string, err error) {
 	version := c.req.Header.Get("X-Github-Api-Version")
-	if !apiVersions[version] {
+	switch version {
+	case "":
+		version = version2022
+	case version2022:
+	case version2026:
+		c.later = true
+	default:
 		return docsRoot, &apiError{status: http.StatusBadRequest, message: version + " is not a supported version."}
-	}
-	if version == "" {
-		version = "2022-11-28"
 	}
 	c.header.Set("X-Github-Api-Version-Selected", version)
 	segments, err := splitPath(path)

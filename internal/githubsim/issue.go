@@ -155,10 +155,12 @@ func (e *enc) issue(k string, i *issue) {
 	e.close(']')
 	e.str("state", i.state)
 	e.boolean("locked", i.locked)
-	if len(i.assignees) > 0 {
-		e.user("assignee", i.assignees[0])
-	} else {
-		e.null("assignee")
+	if !e.later {
+		var first *user
+		if len(i.assignees) > 0 {
+			first = i.assignees[0]
+		}
+		e.user("assignee", first)
 	}
 	e.users("assignees", i.assignees)
 	e.milestone("milestone", r, i.milestone)

@@ -12,6 +12,7 @@ import (
 type enc struct {
 	b        []byte
 	api, web string // bases of API and web URLs, without a trailing slash
+	later    bool   // API version 2026-03-10, which has dropped some members
 }
 
 // sep writes the comma that a member or element needs unless it is the first.

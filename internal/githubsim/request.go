@@ -26,6 +26,7 @@ type call struct {
 	now    int64
 	api    string // base of API URLs
 	web    string // base of web URLs
+	later  bool   // asked for API version 2026-03-10
 
 	status int
 	header http.Header
@@ -37,7 +38,7 @@ func (c *call) param(name string) string { return c.params[name] }
 // json starts a JSON answer and returns where to write it.
 func (c *call) json(status int) *enc {
 	c.status = status
-	c.out = &enc{b: make([]byte, 0, 4096), api: c.api, web: c.web}
+	c.out = &enc{b: make([]byte, 0, 4096), api: c.api, web: c.web, later: c.later}
 	return c.out
 }
 

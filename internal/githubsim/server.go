@@ -160,16 +160,23 @@ func (s *Server) requestID() string {
 	return fmt.Sprintf("%04X:%06X:%07X:%07X:%08X", 0xC000+n%0x3fff, 0x1E0000+n*7, 0x3C00000+n*31, 0x3D00000+n*37, 0x66A00000+n)
 }
 
-// actor makes a call that is not a request: somebody at the web interface. An
-// unknown or empty login means the first user.
-func (s *Server) actor(login string) *call {
-	u := s.store.user(login)
-	if u == nil {
-		u = s.admin
+// actor makes a call that is not a request: somebody at the web interface, the
+// first user for an empty login.
+func (s *Server) actor(login string) (*call, error) {
+	u := s.admin
+	if login != "" {
+		if u = s.store.user(login); u == nil {
+			return nil, fmt.Errorf("githubsim has no user %s", login)
+		}
 	}
+	return s.webCall(u), nil
+}
+
+// webCall is actor for a user at hand.
+func (s *Server) webCall(u *user) *call {
 	base := s.BaseURL()
 	if base == "" {
-		base = "http://github.invalid"
+		base = "http://github.invalid" // nobody has connected yet
 	}
 	return &call{s: s, st: s.store, user: u, now: s.now(), api: base, web: base, header: http.Header{}}
 }

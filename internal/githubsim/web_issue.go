@@ -29,7 +29,10 @@ func (s *Server) CreateIssue(fullName, login string, edit IssueEdit) (Issue, err
 	if edit.Title == nil {
 		return Issue{}, fmt.Errorf("creating an issue in %s: no title", fullName)
 	}
-	c := s.actor(login)
+	c, err := s.actor(login)
+	if err != nil {
+		return Issue{}, err
+	}
 	c.repo = r
 	i := &issue{id: s.store.issueIDs.next(), user: c.user, state: "open", created: c.now, updated: c.now}
 	if edit.PullRequest {
@@ -63,7 +66,10 @@ func (s *Server) EditIssue(fullName string, number int64, login string, edit Iss
 	if err != nil {
 		return Issue{}, err
 	}
-	c := s.actor(login)
+	c, err := s.actor(login)
+	if err != nil {
+		return Issue{}, err
+	}
 	c.repo = i.repo
 	p, err := c.patchOf(edit)
 	if err != nil {
@@ -116,7 +122,7 @@ func (s *Server) DeleteIssue(fullName string, number int64) error {
 	if err != nil {
 		return err
 	}
-	s.actor("").removeIssue(i)
+	s.webCall(s.admin).removeIssue(i)
 	return nil
 }
 
@@ -137,7 +143,7 @@ func (s *Server) TransferIssue(fullName string, number int64, target string) (Is
 	if old.pull != nil || r == old.repo {
 		return Issue{}, fmt.Errorf("%s#%d cannot be transferred to %s", fullName, number, target)
 	}
-	c := s.actor("")
+	c := s.webCall(s.admin)
 	moved := c.transferred(old, r)
 	s.store.addIssue(r, moved)
 	r.change(moved, func() {

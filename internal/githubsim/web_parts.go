@@ -18,7 +18,7 @@ func (s *Server) CreateLabel(fullName, name string) (Label, error) {
 	}
 	l := &label{id: s.store.labelIDs.next(), name: name, color: defaultLabelColor}
 	r.putLabel(l)
-	s.actor("").emitLabel("created", r, l, nil)
+	s.webCall(s.admin).emitLabel("created", r, l, nil)
 	return Label{ID: l.id, Name: l.name, Color: l.color}, nil
 }
 
@@ -38,7 +38,7 @@ func (s *Server) RenameLabel(fullName, name, to string) error {
 	r.dropLabel(l)
 	l.name = to
 	r.putLabel(l)
-	s.actor("").emitLabel("edited", r, l, &before)
+	s.webCall(s.admin).emitLabel("edited", r, l, &before)
 	return nil
 }
 
@@ -50,7 +50,7 @@ func (s *Server) DeleteLabel(fullName, name string) error {
 	if err != nil {
 		return err
 	}
-	s.actor("").removeLabel(r, l)
+	s.webCall(s.admin).removeLabel(r, l)
 	return nil
 }
 
@@ -76,7 +76,7 @@ func (s *Server) CreateMilestone(fullName, title string) (Milestone, error) {
 	if strings.TrimSpace(title) == "" {
 		return Milestone{}, fmt.Errorf("creating a milestone in %s: no title", fullName)
 	}
-	c := s.actor("")
+	c := s.webCall(s.admin)
 	m := &milestone{
 		id: s.store.milestoneIDs.next(), number: int64(len(r.milestones)) + 1, title: title, state: "open",
 		creator: c.user, created: c.now, updated: c.now,
@@ -99,7 +99,7 @@ func (s *Server) DeleteMilestone(fullName string, number int64) error {
 	if m == nil {
 		return fmt.Errorf("githubsim has no milestone %d in %s", number, fullName)
 	}
-	s.actor("").removeMilestone(r, m)
+	s.webCall(s.admin).removeMilestone(r, m)
 	return nil
 }
 
@@ -112,7 +112,11 @@ func (s *Server) CreateComment(fullName string, number int64, login, body string
 	if err != nil {
 		return Comment{}, err
 	}
-	return s.actor(login).newComment(i, body).snapshot(), nil
+	c, err := s.actor(login)
+	if err != nil {
+		return Comment{}, err
+	}
+	return c.newComment(i, body).snapshot(), nil
 }
 
 // EditComment changes a comment's text; its issue's updated_at stays.
@@ -123,7 +127,7 @@ func (s *Server) EditComment(id int64, body string) error {
 	if m == nil {
 		return fmt.Errorf("githubsim has no comment %d", id)
 	}
-	s.actor("").editComment(m, body)
+	s.webCall(s.admin).editComment(m, body)
 	return nil
 }
 
@@ -135,6 +139,6 @@ func (s *Server) DeleteComment(id int64) error {
 	if m == nil {
 		return fmt.Errorf("githubsim has no comment %d", id)
 	}
-	s.actor("").removeComment(m)
+	s.webCall(s.admin).removeComment(m)
 	return nil
 }

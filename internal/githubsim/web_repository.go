@@ -65,7 +65,7 @@ func (s *Server) CreateRepository(fullName string, private bool) (Repository, er
 	if !ok || owner == "" || name == "" || s.store.repos[strings.ToLower(fullName)] != nil {
 		return Repository{}, fmt.Errorf("githubsim cannot create the repository %q", fullName)
 	}
-	c := s.actor("")
+	c := s.webCall(s.admin)
 	u := s.store.user(owner)
 	if u == nil {
 		u = &user{id: s.store.userIDs.next(), login: owner, name: owner, kind: "User", created: c.now}
@@ -95,7 +95,7 @@ func (s *Server) RenameRepository(fullName, to string) error {
 	if owner == nil || name == "" || s.store.repos[strings.ToLower(to)] != nil {
 		return fmt.Errorf("githubsim cannot rename %s to %q", fullName, to)
 	}
-	c := s.actor("")
+	c := s.webCall(s.admin)
 	formerOwner, formerName := r.owner, r.name
 	delete(s.store.repos, strings.ToLower(r.fullName()))
 	s.store.redirects[strings.ToLower(r.fullName())] = r
@@ -146,7 +146,7 @@ func (s *Server) SetRepository(fullName string, settings RepositorySettings) err
 	if err != nil {
 		return err
 	}
-	c := s.actor("")
+	c := s.webCall(s.admin)
 	flag := func(p *bool, field *bool, on, off string) {
 		if p == nil || *p == *field {
 			return
@@ -195,6 +195,6 @@ func (s *Server) DeleteRepository(fullName string) error {
 			delete(s.store.redirects, name)
 		}
 	}
-	s.actor("").emit("repository", "deleted", r, func(*enc) {})
+	s.webCall(s.admin).emit("repository", "deleted", r, func(*enc) {})
 	return nil
 }
