@@ -3,6 +3,7 @@ package writers
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -300,6 +301,64 @@ func TestLostDelete(t *testing.T) {
 				t.Errorf("%+v", res)
 			}
 		})
+	}
+}
+
+// Nonsense is an answer of success that says nothing.
+func TestNonsenseIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{}`, `<html>`, ``, `{"id":"x"}`} {
+		v := newWorld(t)
+		row := v.row(1)
+		for _, method := range []string{"POST", "PATCH"} {
+			v.fault(githubsim.Fault{Status: 200, Body: body, Apply: true}, method, "/repos/**", 1)
+		}
+		res, err := v.insert(v.w, `{"title":"Made"}`)
+		if err != nil || res.Row.Get("title") != "Made" || v.count() != 2 {
+			t.Errorf("create, %q: %v %v", body, res.Row, err)
+		}
+		if res, err = v.update(v.w, 1, `{"title":"New"}`); err != nil || res.Row.Get("title") != "New" || v.sim.CountRequests("PATCH", "") != 1 {
+			t.Errorf("update, %q: %v %v", body, res.Row, err)
+		}
+		v.fault(githubsim.Fault{Status: 200, Body: body, Apply: true}, "POST", "/graphql", 1)
+		if res, err = v.w.Apply(t.Context(), v.plan(v.w, Change{Op: Delete, Old: row})); err != nil || !res.Deleted || v.sim.CountRequests("POST", "/graphql") != 1 {
+			t.Errorf("delete, %q: %v %v", body, res, err)
+		}
+		v.fault(githubsim.Fault{Status: 200, Body: body}, "POST", "/repos/**", 1)
+		_, err = v.insert(v.w, `{"title":"Not made"}`)
+		refused(t, err, "08007", "makes no sense", "No issue of this author")
+	}
+}
+
+// An installation token has no user: the author cannot be asked for.
+func TestAdoptionWithoutAUser(t *testing.T) {
+	t.Parallel()
+	v := newWorld(t)
+	v.fault(githubsim.Fault{Status: 403, Body: `{"message":"Resource not accessible by integration"}`}, "GET", "/user", 0)
+	v.fault(githubsim.Fault{Cut: githubsim.CutAfter}, "POST", "/repos/**/issues", 2)
+	for _, title := range []string{"One", "Two"} {
+		res, err := v.insert(v.w, `{"title":"`+title+`"}`)
+		if err != nil || res.Row.Get("title") != title {
+			t.Errorf("%v %v", res.Row, err)
+		}
+	}
+	if n := v.sim.CountRequests("GET", "/user"); n != 1 {
+		t.Errorf("the user was asked for %d times", n)
+	}
+}
+
+func TestEarliestOnGitHubsClock(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 20, 12, 0, 0, 700e6, time.UTC)
+	since := now.Add(-10 * time.Second)
+	for ahead, want := range map[time.Duration]string{0: "11:59:49", time.Second: "11:59:49", -time.Hour: "10:59:49", time.Hour: "12:59:49"} {
+		h := http.Header{"Date": {now.Add(ahead).Format(http.TimeFormat)}}
+		if got := earliest(since, h, now).Format(time.TimeOnly); got != want {
+			t.Errorf("GitHub's clock ahead by %v: %s, want %s", ahead, got, want)
+		}
+	}
+	if got := earliest(since, http.Header{}, now).Format(time.TimeOnly); got != "11:59:49" {
+		t.Errorf("without a Date: %s", got)
 	}
 }
 

@@ -64,6 +64,9 @@ func Refuse(err error) *Refusal {
 // refuse is Refuse with the name of what was being done, such as "changing
 // issue o/r#1".
 func refuse(doing string, err error) *Refusal {
+	if err == nil {
+		return nil
+	}
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r
 	}

@@ -60,7 +60,7 @@ type Config struct {
 	WriteInterval time.Duration
 	// MaxWait bounds how long one request waits for a rate limit to pass,
 	// reads and writes alike. A limit that lasts longer is reported at once
-	// as ClassLimited with RetryAt. Zero: DefaultMaxWait.
+	// as ClassLimited with RetryAt. Zero: DefaultMaxWait. Negative: no wait.
 	MaxWait time.Duration
 	// ReadShare is the part of the hourly limit that reads may use up; the
 	// rest is kept for requests of Priority Write. Zero: 0.8.

@@ -178,6 +178,56 @@ func TestNeverTwiceNeverWrong(t *testing.T) {
 	}
 }
 
+// TestNeverTwiceOverHTTP2 does the same over HTTP/2, which GitHub speaks and
+// where streams break one by one.
+func TestNeverTwiceOverHTTP2(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	saw := map[string]int{}
+	turn := 0
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		saw[r.URL.Path]++
+		turn++
+		mode := turn % 4
+		mu.Unlock()
+		if r.ProtoMajor != 2 {
+			t.Errorf("the request came by %s", r.Proto)
+		}
+		switch mode {
+		case 0:
+			panic(http.ErrAbortHandler)
+		case 1:
+			cutBody(w, r)
+		case 2:
+			w.Header().Set("Connection", "close") // becomes a GOAWAY
+		}
+		io.WriteString(w, "{}")
+	}))
+	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c := newClient(t, s.URL, func(cfg *Config) { cfg.Transport = s.Client().Transport })
+	classes := map[Class]int{}
+	for i := range 100 {
+		path := fmt.Sprintf("/m/%d", i)
+		_, err := c.Do(t.Context(), Request{Method: []string{"POST", "DELETE"}[i%2], Path: path, Body: map[string]int{"i": i}})
+		class := ClassOf(err)
+		classes[class]++
+		mu.Lock()
+		n := saw[path]
+		mu.Unlock()
+		if n > 1 || err == nil && n != 1 || class == ClassUnreachable && n != 0 || err != nil && class != ClassUnknown && class != ClassUnreachable {
+			t.Fatalf("%s: seen %d times, class %v: %v", path, n, class, err)
+		}
+	}
+	if classes[ClassNone] != 50 || classes[ClassUnknown] != 50 {
+		t.Errorf("the server's tricks did not show: %v", classes)
+	}
+}
+
 func TestMutationOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
