@@ -2,6 +2,7 @@ package writers
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -216,8 +217,8 @@ func TestRefusedByGitHub(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, `{"title":"x"}`, "55000", []string{"New place: http"}},
-		{"secondary limit", func(s *setup) { s.sim.AddFault(githubsim.Fault{Method: "PATCH", Status: 403, Body: limited, Count: 1}) }, `{"title":"x"}`, "53400", []string{"Try again after 20"}},
-		{"primary limit", func(s *setup) { s.sim.SetRemaining(s.sim.Login(), "core", 0) }, `{"title":"x"}`, "53400", []string{"Try again after 20"}},
+		{"secondary limit", func(s *setup) { s.sim.AddFault(githubsim.Fault{Method: "PATCH", Status: 403, Body: limited, Count: 1}) }, `{"title":"x"}`, "53400", []string{"Retry after 20"}},
+		{"primary limit", func(s *setup) { s.sim.SetRemaining(s.sim.Login(), "core", 0) }, `{"title":"x"}`, "53400", []string{"Retry after 20"}},
 		{"unreachable", func(s *setup) {
 			s.w = s.writers(s.sim.Token(), func(c *ghapi.Config) { c.BaseURL = "http://127.0.0.1:1/" })
 		}, `{"title":"x"}`, "08006", []string{"refused"}},
@@ -233,6 +234,10 @@ func TestRefusedByGitHub(t *testing.T) {
 			before, beforeErr := v.sim.Issue(repoName, 1)
 			res, err := s.w.Apply(t.Context(), v.plan(s.w, Change{Op: Update, Old: row, New: columns(t, test.new)}))
 			refused(t, err, test.code, test.says...)
+			var timed interface{ RetryTime() time.Time }
+			if errors.As(err, &timed) && timed.RetryTime().After(time.Now()) != (test.code == "53400") {
+				t.Errorf("time to retry: %v", timed.RetryTime())
+			}
 			if res.Row != nil || res.Deleted {
 				t.Errorf("a refusal left %+v", res)
 			}

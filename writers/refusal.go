@@ -120,13 +120,13 @@ func refuseAnswer(doing string, e *ghapi.Error) *Refusal {
 	case ghapi.ClassLimited:
 		r.SQLSTATE = codeLimit
 		r.Message = "GitHub's rate limit is used up; not done: " + doing
-		r.Hint = "Try again later."
+		r.Hint = "Retry later."
 		if !e.RetryAt.IsZero() {
 			at := e.RetryAt.UTC()
 			if cut := at.Truncate(time.Second); cut.Before(at) {
 				at = cut.Add(time.Second)
 			}
-			r.Hint = "Try again after " + at.Format(time.RFC3339) + "."
+			r.Hint = "Retry after " + at.Format(time.RFC3339) + "."
 		}
 	case ghapi.ClassUnreachable:
 		r.SQLSTATE = codeUnreachable

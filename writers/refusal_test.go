@@ -26,7 +26,7 @@ func TestRefuseEveryClass(t *testing.T) {
 		{ghapi.Error{Class: ghapi.ClassGone, Status: 410, Message: "This issue was deleted"}, "55000", []string{"This issue was deleted"}},
 		{ghapi.Error{Class: ghapi.ClassMoved, Status: 301, Message: "moved", Location: "https://api.github.com/repositories/1/issues/2"}, "55000", []string{"https://api.github.com/repositories/1/issues/2"}},
 		{ghapi.Error{Class: ghapi.ClassUnauthorized, Status: 401, Message: "Bad credentials"}, "42501", []string{"GITHUB_TOKEN", "Bad credentials"}},
-		{ghapi.Error{Class: ghapi.ClassLimited, Status: 403, Message: "API rate limit exceeded", RetryAt: at}, "53400", []string{"Try again after 2026-11-20T15:04:06Z."}},
+		{ghapi.Error{Class: ghapi.ClassLimited, Status: 403, Message: "API rate limit exceeded", RetryAt: at}, "53400", []string{"Retry after 2026-11-20T15:04:06Z."}},
 		{ghapi.Error{Class: ghapi.ClassUnreachable, Message: "no answer", Err: errors.New("connection refused")}, "08006", []string{"connection refused", "Nothing was changed"}},
 		{ghapi.Error{Class: ghapi.ClassServer, Status: 502, Message: "Bad Gateway"}, "08006", []string{"502"}},
 		{ghapi.Error{Class: ghapi.ClassUnknown, Message: "no answer", RequestID: "1:2"}, "08007", []string{"not known", "1:2"}},

@@ -114,6 +114,10 @@ type Error struct {
 // Unwrap returns the cause, such as a net.Error or the context's error.
 func (e *Error) Unwrap() error { return e.Err }
 
+// RetryTime is when another try makes sense, for callers that know errors by
+// this behaviour only; zero when GitHub set no time.
+func (e *Error) RetryTime() time.Time { return e.RetryAt }
+
 // Error never holds a credential or a query string.
 func (e *Error) Error() string {
 	var b strings.Builder
