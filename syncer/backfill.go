@@ -54,7 +54,7 @@ func (w *backfillWorker) Work(ctx context.Context, job *river.Job[backfillArgs])
 // left to do here.
 func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID int64, resumed bool) (more bool, err error) {
 	p, err := load(ctx, s.pool, repositoryID, c.name)
-	if err != nil || p.Backfilled {
+	if err != nil || p.done() {
 		return false, err
 	}
 	if p.Next == "" {
@@ -68,7 +68,11 @@ func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID i
 		resp = &ghapi.Response{Body: []byte("[]"), StartedAt: time.Now()}
 	case resumed && isAbsolute(p.Next) && staleLink(err):
 		s.log.Warn("the link to the next page is no longer good, reading the list from its start", "repository", p.Repository, "collection", c.name, "cause", message(err))
-		p.Next, p.Items, p.Rows = "", 0, 0
+		if p.Next = ""; p.Backfilled {
+			p.Next = c.scanFrom(repositoryID)
+		} else {
+			p.Items, p.Rows = 0, 0
+		}
 		return true, p.save(ctx, s.pool)
 	default:
 		return false, fmt.Errorf("reading the next page of %s: %w", c.name, err)
@@ -78,25 +82,28 @@ func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID i
 		return false, err
 	}
 	var out stored
-	moved := false
+	moved, first := false, false
 	now := p
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if now, err = load(ctx, tx, repositoryID, c.name); err != nil {
 			return err
 		}
-		if moved = now.Backfilled || now.Next != p.Next; moved {
+		if moved = now.done() || now.Next != p.Next; moved {
 			return nil
 		}
 		if out, err = s.store(ctx, tx, repositoryID, c, page{items, resp.StartedAt}); err != nil {
 			return err
+		}
+		if now.Next = resp.Next; now.Backfilled {
+			// Read again, see rescan: nothing to count, nothing that waits.
+			return now.save(ctx, tx)
 		}
 		if now.Items == 0 && now.Expected == 0 {
 			now.Expected = int64(max(lastPage(resp.Header)*perPage, len(items)))
 		}
 		now.Items += int64(len(items))
 		now.Rows += out.rows
-		now.Next = resp.Next
-		if resp.Next == "" {
+		if first = resp.Next == ""; first {
 			now.Backfilled, now.State, now.Expected = true, StateLive, now.Items
 			if err := s.completed(ctx, tx, c, repositoryID); err != nil {
 				return err
@@ -112,10 +119,10 @@ func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID i
 		return false, err
 	}
 	s.progress.Progress(now.progress())
-	if now.Backfilled {
+	if first {
 		s.log.Info("first backfill complete", "repository", now.Repository, "collection", c.name, "rows", now.Rows)
 	}
-	return !now.Backfilled, nil
+	return !now.done(), nil
 }
 
 // beginBackfill notes from where the first poll must start, and how much
@@ -137,7 +144,7 @@ func (s *Syncer) beginBackfill(ctx context.Context, c *collection, p position) e
 			p.Expected = youngest.Number
 		}
 	}
-	p.Next = c.list(p.RepositoryID) + "?" + c.scan.Encode()
+	p.Next = c.scanFrom(p.RepositoryID)
 	if err := p.save(ctx, s.pool); err != nil {
 		return err
 	}

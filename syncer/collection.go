@@ -32,13 +32,10 @@ type collection struct {
 	// tells how many there may be where GitHub does not.
 	numbered bool
 	// single is the path of one object below /repositories/{id}/, made from
-	// the columns named by key of its row.
+	// the column named key of its row. A row that vanished from a complete
+	// list is looked for there before it is removed.
 	key    string
 	single func(key string) string
-	// remove deletes one row that GitHub certainly has no longer, with all
-	// that refers to it. It is nil where a list of changes cannot show
-	// deletions anyway.
-	remove removeFunc
 }
 
 // collections are in the order in which a poll reads them: what others refer
@@ -57,6 +54,11 @@ func collectionByName(name string) *collection {
 // list is the path of the collection's list in one repository.
 func (c *collection) list(repositoryID int64) string {
 	return repositoryPath(repositoryID) + "/" + c.path
+}
+
+// scanFrom is where a scan of the whole list begins.
+func (c *collection) scanFrom(repositoryID int64) string {
+	return c.list(repositoryID) + "?" + c.scan.Encode()
 }
 
 // repositoryPath names a repository by what a rename does not change.

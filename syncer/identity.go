@@ -75,12 +75,12 @@ func (s *Syncer) takeOver(ctx context.Context) error {
 UPDATE pghub.river_job j
    SET state = 'available', scheduled_at = now(), attempt = greatest(attempt - 1, 0)
  WHERE j.state = 'running'
-   AND j.attempted_by[array_upper(j.attempted_by, 1)] ~ ('^' || $1 || '[0-9]{1,10}$')
+   AND j.attempted_by[array_upper(j.attempted_by, 1)] ~ ('^' || $1::text || '[0-9]{1,10}$')
    AND NOT EXISTS (
        SELECT FROM pg_locks l
         WHERE l.locktype = 'advisory' AND l.classid = $2 AND l.objsubid = 2 AND l.granted
           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND l.objid::bigint = substr(j.attempted_by[array_upper(j.attempted_by, 1)], length($1) + 1)::bigint)`,
+          AND l.objid::bigint = substr(j.attempted_by[array_upper(j.attempted_by, 1)], length($1::text) + 1)::bigint)`,
 		clientPrefix, uint32(lockClass))
 	if err != nil {
 		return fmt.Errorf("looking for jobs of dead processes: %w", err)

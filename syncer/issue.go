@@ -28,34 +28,28 @@ var issue = &collection{
 	numbered: true,
 }
 
-// removeIssue deletes an issue that GitHub deleted or that was transferred,
-// with its comments, which went with it. It does nothing while a client's
-// transaction holds one of the rows.
-func removeIssue(ctx context.Context, tx pgx.Tx, repositoryID, id int64) (removal, error) {
-	free, err := lockRows(ctx, tx,
-		`SELECT id FROM github.issue WHERE id = $1`, `SELECT id FROM github.issue WHERE id = $1 FOR UPDATE SKIP LOCKED`, id)
+// commentsOf lists the comments of one issue.
+func commentsOf(ctx context.Context, tx pgx.Tx, issueID int64) ([]int64, error) {
+	rows, err := tx.Query(ctx, `SELECT id FROM github.issue_comment WHERE issue_id = $1`, issueID)
 	if err != nil {
-		return removal{}, fmt.Errorf("locking issue %d: %w", id, err)
+		return nil, fmt.Errorf("listing the comments of issue %d: %w", issueID, err)
 	}
-	if free == nil {
-		return removal{}, nil
-	}
-	comments, err := lockRows(ctx, tx,
-		`SELECT id FROM github.issue_comment WHERE issue_id = $1`,
-		`SELECT id FROM github.issue_comment WHERE issue_id = $1 ORDER BY id FOR UPDATE SKIP LOCKED`, id)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return removal{}, fmt.Errorf("locking the comments of issue %d: %w", id, err)
+		return nil, fmt.Errorf("listing the comments of issue %d: %w", issueID, err)
 	}
-	if comments == nil {
-		return removal{}, nil
+	return ids, nil
+}
+
+// forgetTombstones takes back the tombstones of comments that left with a
+// transferred issue: should GitHub keep their ids, they arrive again in the
+// other repository.
+func forgetTombstones(ctx context.Context, tx pgx.Tx, comments []int64) error {
+	if len(comments) == 0 {
+		return nil
 	}
-	if len(comments) > 0 {
-		if err := schema.Delete(ctx, tx, schema.IssueComment, comments); err != nil {
-			return removal{}, err
-		}
+	if _, err := tx.Exec(ctx, `DELETE FROM pghub.tombstone WHERE table_name = 'issue_comment' AND id = ANY ($1)`, comments); err != nil {
+		return fmt.Errorf("keeping the comments of a transferred issue out of the tombstones: %w", err)
 	}
-	if err := schema.Delete(ctx, tx, schema.Issue, []int64{id}); err != nil {
-		return removal{}, err
-	}
-	return removal{done: true}, nil
+	return nil
 }

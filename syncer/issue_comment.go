@@ -26,24 +26,6 @@ var issueComment = &collection{
 	priority: 3,
 	key:      "id",
 	single:   func(id string) string { return "issues/comments/" + id },
-	remove:   removeComment,
-}
-
-// removeComment deletes a comment that GitHub deleted, unless a client's
-// transaction holds it.
-func removeComment(ctx context.Context, tx pgx.Tx, _, id int64) (removal, error) {
-	free, err := lockRows(ctx, tx,
-		`SELECT id FROM github.issue_comment WHERE id = $1`, `SELECT id FROM github.issue_comment WHERE id = $1 FOR UPDATE SKIP LOCKED`, id)
-	if err != nil {
-		return removal{}, fmt.Errorf("locking comment %d: %w", id, err)
-	}
-	if free == nil {
-		return removal{}, nil
-	}
-	if err := schema.Delete(ctx, tx, schema.IssueComment, []int64{id}); err != nil {
-		return removal{}, err
-	}
-	return removal{done: true}, nil
 }
 
 // miscounted finds issues whose own count of comments differs from the number

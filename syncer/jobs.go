@@ -164,10 +164,3 @@ func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
 }
 func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
 func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.WithGroup(name)} }
-
-func levelOf(s State) slog.Level {
-	if s == StateLimited {
-		return slog.LevelInfo
-	}
-	return slog.LevelWarn
-}

@@ -27,12 +27,14 @@ func (w *pollWorker) NextRetry(job *river.Job[pollArgs]) time.Time { return w.s.
 // keep the others from being read, unless the reason concerns them all.
 func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
 	s, id := w.s, job.Args.RepositoryID
-	if err := s.pollRepository(ctx, id); err != nil {
+	if err := s.pollRepository(ctx, id); errors.Is(err, errAccessLost) {
+		// Recorded, and looked at again with the next poll.
+		s.held(ctx, id, repositoryCollection, err)
 		for _, c := range collections {
-			if errors.Is(err, errAccessLost) {
-				s.held(ctx, id, c.name, err)
-			}
+			s.held(ctx, id, c.name, err)
 		}
+		return nil
+	} else if err != nil {
 		return s.outcome(ctx, id, repositoryCollection, err)
 	}
 	var failed []error

@@ -56,14 +56,11 @@ func (s *Syncer) pollList(ctx context.Context, c *collection, repositoryID int64
 			late = append(late, out)
 		}
 		for _, id := range gone {
-			r, err := c.remove(ctx, tx, repositoryID, id)
+			done, err := s.remove(ctx, tx, c.table, []int64{id})
 			if err != nil {
 				return err
 			}
-			if err := s.enqueueRefetches(ctx, tx, refetchesOf(repositoryID, r.refetch)); err != nil {
-				return err
-			}
-			undecided = undecided || !r.done
+			undecided = undecided || !done
 		}
 		now.Cursor.Pages = tags
 		if undecided {
@@ -110,7 +107,7 @@ const mostPages = 1000
 
 // readList reads all pages. Its first may be at hand already.
 func (s *Syncer) readList(ctx context.Context, c *collection, repositoryID int64, first *ghapi.Response) (list []page, tags []pageTag, err error) {
-	next := c.list(repositoryID) + "?" + c.scan.Encode()
+	next := c.scanFrom(repositoryID)
 	for next != "" {
 		if len(list) == mostPages {
 			return nil, nil, fmt.Errorf("the list has more than %d pages", mostPages)
@@ -163,23 +160,27 @@ func (s *Syncer) vanished(ctx context.Context, c *collection, repositoryID int64
 // missing confirms which rows of c that have the value owner in column by are
 // not listed and do not exist at GitHub either.
 func (s *Syncer) missing(ctx context.Context, c *collection, repositoryID int64, by string, owner int64, listed []int64, fetchedAt time.Time) (gone []int64, undecided bool, err error) {
-	sql := fmt.Sprintf(`SELECT id, %s::text, synced_at FROM github.%s WHERE %s = $1 AND id <> ALL ($2) ORDER BY id`,
+	// Ages rather than times are compared: the clocks of this machine and of
+	// the database need not agree.
+	sql := fmt.Sprintf(`
+SELECT id, %s::text AS key, synced_at < clock_timestamp() - $3::interval AS settled
+  FROM github.%s WHERE %s = $1 AND id <> ALL ($2) ORDER BY id`,
 		pgx.Identifier{c.key}.Sanitize(), pgx.Identifier{c.name}.Sanitize(), pgx.Identifier{by}.Sanitize())
-	rows, err := s.pool.Query(ctx, sql, owner, slices.Concat([]int64{}, listed))
+	rows, err := s.pool.Query(ctx, sql, owner, slices.Concat([]int64{}, listed), time.Since(fetchedAt)+s.tune.settle)
 	if err != nil {
 		return nil, false, fmt.Errorf("comparing %s with GitHub's list: %w", c.name, err)
 	}
 	type candidate struct {
-		ID       int64
-		Key      string
-		SyncedAt time.Time
+		ID      int64
+		Key     string
+		Settled bool
 	}
-	candidates, err := pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
+	candidates, err := pgx.CollectRows(rows, pgx.RowToStructByName[candidate])
 	if err != nil {
 		return nil, false, fmt.Errorf("comparing %s with GitHub's list: %w", c.name, err)
 	}
 	for _, row := range candidates {
-		if row.SyncedAt.After(fetchedAt.Add(-s.tune.settle)) {
+		if !row.Settled {
 			undecided = true
 			continue
 		}

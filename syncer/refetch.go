@@ -216,14 +216,22 @@ func (s *Syncer) issueGone(ctx context.Context, args refetchArgs, cause error, t
 		}
 	}
 	if known {
-		var r removal
+		done := false
 		if err := inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-			r, err = removeIssue(ctx, tx, args.RepositoryID, id)
-			return err
+			var comments []int64
+			if moved != nil {
+				if comments, err = commentsOf(ctx, tx, id); err != nil {
+					return err
+				}
+			}
+			if done, err = s.remove(ctx, tx, schema.Issue, []int64{id}); err != nil {
+				return err
+			}
+			return forgetTombstones(ctx, tx, comments)
 		}); err != nil {
 			return err
 		}
-		if !r.done {
+		if !done {
 			return errHeld
 		}
 		s.log.Info("an issue is gone from its repository", "repository_id", args.RepositoryID, "number", args.Number, "why", class.String())
@@ -357,8 +365,8 @@ func (s *Syncer) refetchComments(ctx context.Context, args refetchArgs) error {
 	}
 	for _, id := range gone {
 		err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
-			r, err := removeComment(ctx, tx, args.RepositoryID, id)
-			undecided = undecided || !r.done
+			done, err := s.remove(ctx, tx, schema.IssueComment, []int64{id})
+			undecided = undecided || !done
 			return err
 		})
 		if err != nil {

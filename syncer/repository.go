@@ -33,15 +33,23 @@ func (s *Syncer) pollRepository(ctx context.Context, repositoryID int64) error {
 	if resp.NotModified {
 		return p.save(ctx, s.pool)
 	}
-	before := p.Repository
 	var late []schema.Row
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		late, err = s.storeRepository(ctx, tx, json.RawMessage(resp.Body), resp.StartedAt)
-		if err != nil {
+		if p, err = load(ctx, tx, repositoryID, repositoryCollection); err != nil {
+			return err
+		}
+		before := p.Repository
+		if late, err = s.storeRepository(ctx, tx, json.RawMessage(resp.Body), resp.StartedAt); err != nil {
 			return err
 		}
 		if p, err = load(ctx, tx, repositoryID, repositoryCollection); err != nil {
 			return err
+		}
+		if before != "" && p.Repository != before {
+			s.log.Info("a repository was renamed or transferred, reading it again", "repository_id", repositoryID, "from", before, "to", p.Repository)
+			if err := s.rescan(ctx, tx, repositoryID); err != nil {
+				return err
+			}
 		}
 		p.Cursor.Pages = nil
 		if len(late) == 0 && resp.ETag != "" {
@@ -52,10 +60,26 @@ func (s *Syncer) pollRepository(ctx context.Context, repositoryID int64) error {
 	if err != nil {
 		return err
 	}
-	if p.Repository != before && before != "" {
-		s.log.Info("a repository was renamed or transferred", "repository_id", repositoryID, "from", before, "to", p.Repository)
-	}
 	return s.settleLate(ctx, repositoryID, late, resp.StartedAt)
+}
+
+// rescan has everything of a repository read again, beside the polls: the URLs
+// in its objects hold its name, but a new name touches no object's updated_at.
+func (s *Syncer) rescan(ctx context.Context, tx pgx.Tx, repositoryID int64) error {
+	for _, c := range collections {
+		p, err := load(ctx, tx, repositoryID, c.name)
+		if err != nil {
+			return err
+		}
+		if p.Backfilled && c.changes != nil {
+			p.Next = c.scanFrom(repositoryID)
+		}
+		p.Cursor.Pages = nil
+		if err := p.save(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return s.queueBackfills(ctx, tx, repositoryID)
 }
 
 // storeRepository merges a repository's object with the accounts in it.
@@ -115,7 +139,7 @@ INSERT INTO pghub.sync_state (repository_id, collection, state) VALUES ($1, $2, 
 
 // queueBackfills queues every backfill of a repository that can go on.
 func (s *Syncer) queueBackfills(ctx context.Context, tx pgx.Tx, repositoryID int64) error {
-	rows, err := tx.Query(ctx, `SELECT collection FROM pghub.sync_state WHERE repository_id = $1 AND backfilled_at IS NOT NULL`, repositoryID)
+	rows, err := tx.Query(ctx, `SELECT collection FROM pghub.sync_state WHERE repository_id = $1 AND backfilled_at IS NOT NULL AND next_url IS NULL`, repositoryID)
 	if err != nil {
 		return fmt.Errorf("reading what is backfilled of repository %d: %w", repositoryID, err)
 	}

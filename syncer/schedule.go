@@ -133,7 +133,7 @@ func (s *Syncer) upkeep(ctx context.Context) error {
 	}
 	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-SELECT DISTINCT repository_id FROM pghub.sync_state WHERE backfilled_at IS NULL AND repository_id <> 0 AND repository_id IN `+followedIDs)
+SELECT DISTINCT repository_id FROM pghub.sync_state WHERE (backfilled_at IS NULL OR next_url IS NOT NULL) AND repository_id <> 0 AND repository_id IN `+followedIDs)
 		if err != nil {
 			return fmt.Errorf("looking for unfinished backfills: %w", err)
 		}

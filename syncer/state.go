@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -134,6 +135,9 @@ UPDATE pghub.sync_state
 	return nil
 }
 
+// done tells that no scan of the whole list is under way or due.
+func (p position) done() bool { return p.Backfilled && p.Next == "" }
+
 func (p position) progress() Progress {
 	return Progress{
 		RepositoryID: p.RepositoryID, Repository: p.Repository, Collection: p.Collection,
@@ -154,28 +158,39 @@ func (s *Syncer) held(ctx context.Context, repositoryID int64, name string, caus
 	case errors.Is(cause, errAccessLost):
 		state = StateAccessLost
 	}
-	// A limit is not an error of the collection: the last error stays as it is.
-	_, err := s.pool.Exec(ctx, `
+	p, err := load(ctx, s.pool, repositoryID, name)
+	if err == nil {
+		// A limit is not an error of the collection: the last error stays.
+		_, err = s.pool.Exec(ctx, `
 UPDATE pghub.sync_state
    SET state = $3, waiting_until = $4,
        last_error = CASE WHEN $3 = 'limited' THEN last_error ELSE $5 END,
        last_error_at = CASE WHEN $3 = 'limited' THEN last_error_at ELSE clock_timestamp() END
  WHERE repository_id = $1 AND collection = $2`,
-		repositoryID, name, state, orNil(until), message(cause))
+			repositoryID, name, state, orNil(until), message(cause))
+	}
 	if err != nil {
 		s.log.Error("cannot record why a collection does not advance", "repository_id", repositoryID, "collection", name, "cause", message(cause), "err", err)
-	}
-	p, err := load(ctx, s.pool, repositoryID, name)
-	if err != nil {
 		return
 	}
+	level := slog.LevelWarn
+	switch {
+	case p.State == state:
+		level = slog.LevelDebug // said before
+	case state == StateLimited:
+		level = slog.LevelInfo
+	}
+	fields := []any{"repository", p.Repository, "collection", name, "state", state, "cause", message(cause)}
+	if !until.IsZero() {
+		fields = append(fields, "until", until)
+	}
+	s.log.Log(ctx, level, "collection held up", fields...)
 	note := p.progress()
 	note.State, note.WaitingUntil = state, until
 	if state != StateLimited {
 		note.Err = cause
 	}
 	s.progress.Progress(note)
-	s.log.Log(ctx, levelOf(state), "collection held up", "repository", p.Repository, "collection", name, "state", state, "until", until, "cause", message(cause))
 }
 
 // message is what of an error goes into a table that every reader may see.

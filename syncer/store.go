@@ -147,33 +147,15 @@ func integer(v any) (int64, bool) {
 	return 0, false
 }
 
-// removal says how the removal of a row went.
-type removal struct {
-	// done is false while a client's transaction is in the way.
-	done bool
-	// refetch are the numbers of issues that must be read again.
-	refetch []int64
-}
-
-type removeFunc func(ctx context.Context, tx pgx.Tx, repositoryID, id int64) (removal, error)
-
-// lockRows runs the same selection of ids without and with locks, and returns
-// nil when somebody else holds one of them.
-func lockRows(ctx context.Context, tx pgx.Tx, all, free string, id int64) ([]int64, error) {
-	var counts [2][]int64
-	for i, sql := range []string{all, free} {
-		rows, err := tx.Query(ctx, sql, id)
-		if err != nil {
-			return nil, err
-		}
-		if counts[i], err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
-			return nil, err
-		}
+// remove deletes rows that GitHub certainly has no longer, with all that
+// belongs to them. It returns false, having changed nothing, while a client's
+// transaction holds one of the rows.
+func (s *Syncer) remove(ctx context.Context, tx pgx.Tx, t *schema.Table, ids []int64) (bool, error) {
+	err := schema.Delete(ctx, tx, t, ids)
+	if errors.Is(err, schema.ErrLocked) {
+		return false, nil
 	}
-	if len(counts[1]) < len(counts[0]) {
-		return nil, nil
-	}
-	return append([]int64{}, counts[1]...), nil
+	return err == nil, err
 }
 
 // inTx runs fn in a transaction, again if Postgres chose it as the victim of
