@@ -100,7 +100,7 @@ func (t issueTable) adopt(ctx context.Context, r *run, p *Planned, began time.Ti
 	case err != nil:
 		return lost.because("Looking for the issue failed: " + refuse("", err).Detail)
 	case !found:
-		r.res.Row, r.res.Raw, r.res.Referenced = nil, nil, nil
+		r.nothingAccepted(nil)
 		return lost.because("No issue of this author, title and body has appeared in " + p.FullName + " since")
 	}
 	return nil
@@ -173,7 +173,7 @@ func (t issueTable) patch(ctx context.Context, r *run, p *Planned, id, number in
 		resp, err := r.do(ctx, ghapi.Request{Method: http.MethodPatch, Path: issuePath(p.FullName, number), Body: body})
 		if err == nil {
 			if err = r.hold(schema.Issue, resp.Body, p.RepositoryID, resp.StartedAt); err == nil {
-				return sameIssue(r.res.Row, id)
+				return r.sameIssue(id)
 			}
 			err = unreadable(doing, err)
 		} else if ghapi.ClassOf(err) != ghapi.ClassUnknown {
@@ -192,14 +192,20 @@ func (t issueTable) patch(ctx context.Context, r *run, p *Planned, id, number in
 
 // confirm reads the issue until it fits or the waits are used up. It returns
 // lost, with the reason, when that cannot be found out.
-func (t issueTable) confirm(ctx context.Context, r *run, p *Planned, id, number int64, lost *Refusal, fits func(*schema.Row) bool) (bool, error) {
+func (t issueTable) confirm(ctx context.Context, r *run, p *Planned, id, number int64, lost *Refusal, fits func(*schema.Row) bool) (applied bool, err error) {
 	ctx, cancel := outlive(ctx)
 	defer cancel()
 	if lost.Err != nil {
 		t.w.log.Warn("GitHub's answer to a change got lost, looking at the issue", "repository", p.FullName, "number", number, "error", lost.Err)
 	}
 	at := place{p.RepositoryID, p.FullName, id, number}
-	applied, err := r.settled(ctx, func() (bool, error) {
+	before := r.res.Row
+	defer func() {
+		if !applied {
+			r.nothingAccepted(before)
+		}
+	}()
+	applied, err = r.settled(ctx, func() (bool, error) {
 		if err := t.fetch(ctx, r, at); err != nil {
 			return false, err
 		}
@@ -280,10 +286,12 @@ func sameMilestone(row *schema.Row, number *int) bool {
 
 // sameIssue refuses an answer about another issue: the repository may have
 // been renamed and its name taken by another one.
-func sameIssue(row *schema.Row, id int64) error {
+func (r *run) sameIssue(id int64) error {
+	row := r.res.Row
 	if row.ID() == id {
 		return nil
 	}
+	r.nothingAccepted(nil) // that row is none of this change
 	return &Refusal{
 		SQLSTATE: codeStale,
 		Message:  fmt.Sprintf("GitHub answered with issue id %d instead of %d", row.ID(), id),

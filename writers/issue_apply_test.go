@@ -318,8 +318,11 @@ func TestRenamedRepository(t *testing.T) {
 	}
 	_, err = v.w.Fetch(t.Context(), "issue", v.repo.ID, v.old.ID, 1)
 	refused(t, err, "42704")
-	_, err = v.w.Apply(t.Context(), v.plan(v.w, Change{Op: Update, Old: row, New: columns(t, `{"title":"wrong one"}`)}))
+	res, err = v.w.Apply(t.Context(), v.plan(v.w, Change{Op: Update, Old: row, New: columns(t, `{"title":"wrong one"}`)}))
 	refused(t, err, "40001", "belongs to another one")
+	if res.Row != nil {
+		t.Errorf("the other issue counts as the row: %+v", res.Row)
+	}
 }
 
 func TestCancelBetweenRequests(t *testing.T) {

@@ -40,6 +40,7 @@ func (t issueTable) delete(ctx context.Context, r *run, p *Planned) error {
 			// Deleted by somebody else, transferred, or hidden from this
 			// token: only the first two make the row disappear.
 			if err := t.fetch(ctx, r, at); err != nil || !r.res.Deleted {
+				r.nothingAccepted(nil)
 				return lost
 			}
 			return nil

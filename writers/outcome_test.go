@@ -201,11 +201,25 @@ func TestLostUpdate(t *testing.T) {
 			if n := v.sim.CountRequests("PATCH", ""); n != 2 || v.issue(1).Title != "Old title" {
 				t.Errorf("%d PATCHes", n)
 			}
-			if res.Row == nil || res.Row.Get("title") != "Old title" {
-				t.Errorf("what GitHub holds is not told: %+v", res.Row)
+			if res.Row != nil {
+				t.Errorf("nothing was accepted, but there is a row: %+v", res.Row)
 			}
 		})
 	}
+	t.Run("deleted meanwhile", func(t *testing.T) {
+		t.Parallel()
+		v := newWorld(t)
+		v.fault(githubsim.Fault{Cut: githubsim.CutBefore}, "PATCH", "", 0)
+		p := v.plan(v.w, Change{Op: Update, Old: v.row(1), New: columns(t, all)})
+		if err := v.sim.DeleteIssue(repoName, 1); err != nil {
+			t.Fatal(err)
+		}
+		res, err := v.w.Apply(t.Context(), p)
+		refused(t, err, "08007", "deleted or transferred meanwhile")
+		if res.Deleted || res.Row != nil {
+			t.Errorf("nothing was accepted, but %+v", res)
+		}
+	})
 	t.Run("nobody can tell", func(t *testing.T) {
 		t.Parallel()
 		v := newWorld(t)
@@ -261,8 +275,16 @@ func TestLostLock(t *testing.T) {
 		t.Parallel()
 		v := newWorld(t)
 		v.fault(githubsim.Fault{Status: 204}, "PUT", "", 0)
-		_, err := v.update(v.w, 1, `{"locked":true}`)
+		res, err := v.update(v.w, 1, `{"locked":true}`)
 		refused(t, err, "08007", "accepted the change of the lock")
+		if res.Row != nil {
+			t.Errorf("nothing was accepted, but there is a row: %+v", res.Row)
+		}
+		res, err = v.update(v.w, 1, `{"title":"kept","locked":true}`)
+		refused(t, err, "08007", "changes of issue octo/repo#1 were stored")
+		if res.Row == nil || res.Row.Get("title") != "kept" {
+			t.Errorf("the accepted part is not told: %+v", res.Row)
+		}
 	})
 }
 
@@ -297,7 +319,7 @@ func TestLostDelete(t *testing.T) {
 			v.fault(f, "POST", "/graphql", 0)
 			res, err := del(v, v.w)
 			refused(t, err, "08007", "still there")
-			if res.Deleted || v.count() != 1 {
+			if res.Deleted || res.Row != nil || v.count() != 1 {
 				t.Errorf("%+v", res)
 			}
 		})

@@ -60,6 +60,15 @@ func (r *run) gone() {
 	r.res.Row, r.res.Raw, r.res.Referenced, r.res.Deleted = nil, nil, nil, true
 }
 
+// nothingAccepted forgets what was only looked at, so that a Row beside an
+// error means that GitHub accepted a part. What an earlier request of the same
+// change brought is kept, in its newest state.
+func (r *run) nothingAccepted(before *schema.Row) {
+	if before == nil {
+		r.res.Row, r.res.Raw, r.res.Referenced, r.res.Deleted = nil, nil, nil, false
+	}
+}
+
 // settled calls look until it is done, waiting in between, and returns false
 // when it never was. An error of look ends the wait.
 func (r *run) settled(ctx context.Context, look func() (done bool, err error)) (bool, error) {

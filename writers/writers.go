@@ -89,9 +89,9 @@ func (p *Planned) Values() map[string]json.RawMessage {
 	return values
 }
 
-// Result tells what GitHub holds after the requests of one change. It is
-// filled as far as known on errors too: a Row together with an error means
-// that GitHub accepted a part.
+// Result tells what GitHub holds after the requests of one change. A Row
+// together with an error means that GitHub accepted a part; Requests and
+// RequestIDs are filled in any case.
 type Result struct {
 	// Row is GitHub's row; nil when it is not known or was deleted.
 	Row *schema.Row
@@ -184,7 +184,8 @@ func (w *Writers) Check(ctx context.Context, c Change) (*Planned, error) {
 }
 
 // Apply sends the requests of a change that Check planned. Errors are
-// *Refusal; the Result beside an error tells what GitHub holds by now.
+// *Refusal; a Row (or Deleted) beside an error means that GitHub accepted a
+// part, and shows what it holds by now.
 //
 // A change whose answer got lost is looked up: a create is adopted if exactly
 // one issue fits and is never sent twice; other changes are compared with what
