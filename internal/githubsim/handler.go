@@ -46,7 +46,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		path, api = strings.TrimPrefix(path, enterprisePrefix), api+enterprisePrefix
 	}
 	c := &call{
-		s: s, st: s.store, req: r, query: r.URL.Query(), params: map[string]string{}, body: body,
+		s: s, st: s.store, req: r, path: path, query: r.URL.Query(), params: map[string]string{}, body: body,
 		now: s.now(), api: api, web: s.BaseURL(), header: http.Header{},
 	}
 	entry := s.log.begin(Request{
@@ -212,7 +212,8 @@ func (c *call) dispatch(path string) (documentation string, err error) {
 	if rt.accepts != "" {
 		c.header.Set("X-Accepted-Github-Permissions", rt.accepts)
 	}
-	if !c.token.satisfies(rt.accepts) {
+	// What is public can be read with any token.
+	if public := !writing && c.repo != nil && !c.repo.private; !public && !c.token.satisfies(rt.accepts) {
 		return documentation, &apiError{status: http.StatusForbidden, message: "Resource not accessible by personal access token"}
 	}
 	if writing && c.repo != nil && c.repo.archived {

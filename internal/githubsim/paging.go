@@ -51,7 +51,7 @@ func (l *links) add(c *call, rel string, set map[string]string) {
 	for k, v := range set {
 		q.Set(k, v)
 	}
-	path := c.req.URL.EscapedPath()
+	path := c.path
 	if c.repo != nil {
 		// Whatever form the request used, links name the repository by id.
 		path = "/repositories/" + strconv.FormatInt(c.repo.id, 10) + c.params[restOfPath]

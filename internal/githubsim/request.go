@@ -17,6 +17,7 @@ type call struct {
 	s      *Server
 	st     *store
 	req    *http.Request
+	path   string // escaped, without an Enterprise prefix
 	query  url.Values
 	params map[string]string
 	body   []byte

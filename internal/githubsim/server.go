@@ -117,7 +117,9 @@ func (s *Server) BaseURL() string {
 // Serve answers requests on l until ctx ends, then waits for the requests under
 // way, closes l and the server, and returns nil.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	s.baseFrom("http://" + l.Addr().String())
+	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsUnspecified() {
+		s.baseFrom("http://" + a.String())
+	}
 	hs := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
