@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // errNoRepository is wrapped when a caller forgets to say which repository an object belongs to.
@@ -56,19 +54,38 @@ func (t *Table) parse(raw json.RawMessage) (json.RawMessage, object, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("decoding %s: %w", t.Name, err)
 	}
-	var o object
-	if err := json.Unmarshal(raw, &o); err != nil {
-		return nil, nil, fmt.Errorf("decoding %s: %w", t.Name, err)
+	o, err := t.parseStorable(raw)
+	return raw, o, err
+}
+
+// parseStorable is parse for what storable has gone through already, alone or as a part of what holds it.
+func (t *Table) parseStorable(raw json.RawMessage) (object, error) {
+	o, err := parseObject(raw)
+	if err == nil && t.refuse != nil {
+		err = t.refuse(o)
 	}
-	if o == nil {
-		return nil, nil, fmt.Errorf("decoding %s: the object is null", t.Name)
+	if err != nil {
+		return nil, fmt.Errorf("decoding %s: %w", t.Name, err)
 	}
-	if t.refuse != nil {
-		if err := t.refuse(o); err != nil {
-			return nil, nil, fmt.Errorf("decoding %s: %w", t.Name, err)
-		}
+	return o, nil
+}
+
+// nested decodes an object within an object, together with what it refers to; nothing when it has no id of its own, as
+// labels in search results do.
+func (t *Table) nested(raw json.RawMessage, s Scope) ([]Row, error) {
+	o, err := t.parseStorable(raw)
+	if err != nil {
+		return nil, err
 	}
-	return raw, o, nil
+	if id, ok := o.get("id"); !ok || isNull(id) {
+		return nil, nil
+	}
+	rows, err := t.references(o, s)
+	if err != nil {
+		return nil, err
+	}
+	row, err := t.row(raw, o, s)
+	return append(rows, row), err
 }
 
 func (t *Table) references(o object, s Scope) ([]Row, error) {
@@ -84,8 +101,6 @@ func (t *Table) references(o object, s Scope) ([]Row, error) {
 
 func (t *Table) row(raw json.RawMessage, o object, s Scope) (Row, error) {
 	row := Row{Table: t, Values: make([]any, len(t.Columns))}
-	// Several columns read fields of the same nested object (type.id, type.name): it is taken apart once.
-	nested := map[string]object{}
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		switch c.Name {
@@ -96,7 +111,7 @@ func (t *Table) row(raw json.RawMessage, o object, s Scope) (Row, error) {
 			continue
 		}
 		field := c.field()
-		_, there := o[field]
+		_, there := o.get(field)
 		if c.resolve != "" || field != "" && !there {
 			if row.unknown == nil {
 				row.unknown = make([]bool, len(t.Columns))
@@ -104,7 +119,7 @@ func (t *Table) row(raw json.RawMessage, o object, s Scope) (Row, error) {
 			row.unknown[i] = true
 			continue
 		}
-		v, err := c.value(o, nested, s)
+		v, err := c.value(o, s)
 		if err != nil {
 			return Row{}, fmt.Errorf("decoding %s.%s: %w", t.Name, c.Name, err)
 		}
@@ -119,7 +134,7 @@ func (t *Table) row(raw json.RawMessage, o object, s Scope) (Row, error) {
 	return row, nil
 }
 
-func (c *Column) value(o object, nested map[string]object, s Scope) (any, error) {
+func (c *Column) value(o object, s Scope) (any, error) {
 	if c.derive != nil {
 		return c.derive(o, s)
 	}
@@ -127,91 +142,15 @@ func (c *Column) value(o object, nested map[string]object, s Scope) (any, error)
 	if !deep {
 		return o.value(field, c.Type)
 	}
-	inner, ok := nested[field]
-	if !ok {
-		if err := json.Unmarshal(o[field], &inner); err != nil {
-			return nil, err
-		}
-		nested[field] = inner
-	}
-	return inner.value(rest, c.Type)
-}
-
-// value converts one field to the Go value of a Postgres type; nil when the field is null or missing.
-func (o object) value(field, typ string) (any, error) {
-	raw, ok := o[field]
-	if !ok || isNull(raw) {
+	raw, _ := o.get(field)
+	if isNull(raw) {
 		return nil, nil
 	}
-	switch typ {
-	case typeInt:
-		return strconv.ParseInt(string(raw), 10, 64)
-	case typeText:
-		if raw[0] != '"' && raw[0] != '{' && raw[0] != '[' {
-			return string(raw), nil
-		}
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	case typeBool:
-		var b bool
-		err := json.Unmarshal(raw, &b)
-		return b, err
-	case typeTexts:
-		list := []string{}
-		err := json.Unmarshal(raw, &list)
-		return list, err
-	case typeJSON:
-		return raw, nil
-	case typeTime:
-		return instantOf(raw)
-	}
-	return nil, fmt.Errorf("no conversion to %s", typ)
-}
-
-// instantOf reads a time as GitHub writes it: RFC 3339, or seconds since 1970 in the repository of a push event.
-func instantOf(raw json.RawMessage) (any, error) {
-	if raw[0] != '"' {
-		seconds, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s is not a time", raw)
-		}
-		return time.Unix(seconds, 0).UTC(), nil
-	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
+	inner, err := parseObject(raw)
+	if err != nil {
 		return nil, err
 	}
-	if s == "" {
-		return nil, nil
-	}
-	at, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a time", s)
-	}
-	return at.UTC().Truncate(time.Microsecond), nil
-}
-
-// objects gives the elements of a list, or the object itself as the only element; nil for null and for a missing field.
-func (o object) objects(field string) ([]json.RawMessage, error) {
-	raw, ok := o[field]
-	if !ok || isNull(raw) {
-		return nil, nil
-	}
-	if raw[0] != '[' {
-		return []json.RawMessage{raw}, nil
-	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(raw, &items); err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
-	}
-	kept := items[:0]
-	for _, item := range items {
-		if !isNull(item) {
-			kept = append(kept, item)
-		}
-	}
-	return kept, nil
+	return inner.value(rest, c.Type)
 }
 
 // accounts decodes the accounts in the given fields, each an object or a list of them.
@@ -224,15 +163,15 @@ func accounts(o object, fields ...string) ([]Row, error) {
 			return nil, err
 		}
 		for _, raw := range items {
-			if !hasID(raw) || containsBytes(done, raw) {
+			if containsBytes(done, raw) {
 				continue
 			}
 			done = append(done, raw)
-			row, err := Account.Decode(raw, Scope{})
+			found, err := Account.nested(raw, Scope{})
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", field, err)
 			}
-			rows = append(rows, row)
+			rows = append(rows, found...)
 		}
 	}
 	return rows, nil
@@ -246,13 +185,3 @@ func containsBytes(list [][]byte, b []byte) bool {
 	}
 	return false
 }
-
-// hasID tells whether an object has an id of its own; search results hold labels without one.
-func hasID(raw json.RawMessage) bool {
-	var o struct {
-		ID *json.Number `json:"id"`
-	}
-	return json.Unmarshal(raw, &o) == nil && o.ID != nil
-}
-
-func isNull(raw json.RawMessage) bool { return len(raw) == 4 && string(raw) == "null" }

@@ -78,7 +78,7 @@ func TestDecodeErrors(t *testing.T) {
 		want  string
 	}{
 		"not JSON":            {schema.Issue, `{"id":`, one, "decoding issue"},
-		"null":                {schema.Issue, `null`, one, "the object is null"},
+		"null":                {schema.Issue, `null`, one, "null is not an object"},
 		"a list":              {schema.Issue, `[]`, one, "decoding issue"},
 		"no id":               {schema.Issue, `{}`, one, "the object has no id"},
 		"a fraction":          {schema.Issue, `{"id":1.5}`, one, "issue.id"},

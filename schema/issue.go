@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -63,7 +62,7 @@ var Issue = newTable(Table{
 		text("parent_issue_url", "API URL of the parent when this is a sub-issue."),
 	},
 	refuse: func(o object) error {
-		if v, ok := o["pull_request"]; ok && !isNull(v) {
+		if v, ok := o.get("pull_request"); ok && !isNull(v) {
 			return ErrPullRequest
 		}
 		return nil
@@ -81,22 +80,22 @@ func issueReferences(o object, s Scope) ([]Row, error) {
 		return nil, err
 	}
 	for _, raw := range labels {
-		// Writing requests may name labels by strings, and so may answers to them: such a label has no row to give.
-		if raw[0] != '{' || !hasID(raw) {
+		// Some answers name labels by strings: such a label has no row to give.
+		if raw[0] != '{' {
 			continue
 		}
-		row, err := Label.Decode(raw, s)
+		found, err := Label.nested(raw, s)
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		rows = append(rows, found...)
 	}
-	if raw, ok := o["milestone"]; ok && !isNull(raw) {
-		milestone, err := Milestone.Rows(raw, s)
+	if raw, ok := o.get("milestone"); ok && !isNull(raw) {
+		found, err := Milestone.nested(raw, s)
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, milestone...)
+		rows = append(rows, found...)
 	}
 	return rows, nil
 }
@@ -110,23 +109,20 @@ func names(list, key string) func(object, Scope) (any, error) {
 		}
 		out := make([]string, 0, len(items))
 		for _, raw := range items {
-			var name string
+			var name any
 			if raw[0] == '"' {
-				err = json.Unmarshal(raw, &name)
+				name, err = stringOf(raw)
 			} else {
 				var item object
-				if err = json.Unmarshal(raw, &item); err == nil {
-					var v any
-					if v, err = item.value(key, typeText); v != nil {
-						name = v.(string)
-					}
+				if item, err = parseObject(raw); err == nil {
+					name, err = item.value(key, typeText)
 				}
 			}
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", list, err)
 			}
-			if name != "" {
-				out = append(out, name)
+			if name != nil {
+				out = append(out, name.(string))
 			}
 		}
 		return out, nil
@@ -138,8 +134,8 @@ func firstAssignee(o object, _ Scope) (any, error) {
 	if err != nil || len(items) == 0 {
 		return nil, err
 	}
-	var first object
-	if err := json.Unmarshal(items[0], &first); err != nil {
+	first, err := parseObject(items[0])
+	if err != nil {
 		return nil, err
 	}
 	return first.value("id", typeInt)

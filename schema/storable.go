@@ -3,7 +3,9 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,7 +18,7 @@ const secretField = "temp_clone_token"
 // Almost every object passes untouched.
 func storable(raw json.RawMessage) (json.RawMessage, error) {
 	raw = bytes.TrimSpace(raw)
-	if utf8.Valid(raw) && !suspicious(raw) {
+	if utf8.Valid(raw) && !suspicious(raw) && json.Valid(raw) {
 		return raw, nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(bytes.ToValidUTF8(raw, []byte("\uFFFD"))))
@@ -24,6 +26,9 @@ func storable(raw json.RawMessage) (json.RawMessage, error) {
 	var v any
 	if err := dec.Decode(&v); err != nil {
 		return nil, fmt.Errorf("reading JSON: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("reading JSON: something follows the object")
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)

@@ -5,10 +5,7 @@
 // the description disagree in a name, a type, a comment, a NOT NULL or a foreign key.
 package schema
 
-import (
-	"encoding/json"
-	"strings"
-)
+import "strings"
 
 // Schema names and roles in Postgres. All objects in both schemas belong to RoleSync.
 const (
@@ -134,6 +131,3 @@ func (c *Column) field() string {
 	field, _, _ := strings.Cut(c.Path, ".")
 	return field
 }
-
-// object is one level of a JSON object, its values still undecoded.
-type object map[string]json.RawMessage
