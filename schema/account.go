@@ -1,7 +1,8 @@
 package schema
 
 // Account describes users, bots and organisations: GitHub gives all of them one id space and one simple form ("simple
-// user"), and richer forms where they are fetched alone. What a form does not carry stays as it was.
+// user"), and richer forms where they are fetched alone. What a form does not carry stays as it was. The settings that an
+// organisation shows to its owners (what members may create, security defaults) are in payload only.
 //
 // Source: https://docs.github.com/rest/users/users and https://docs.github.com/rest/orgs/orgs
 var Account = newTable(Table{

@@ -39,7 +39,12 @@ func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
+	var migrated bool
+	err = pool.QueryRow(ctx, `SELECT to_regclass('github.issue') IS NOT NULL`).Scan(&migrated)
+	if err == nil && !migrated {
+		err = fmt.Errorf("database %q has no tables of pghub; run pghub migrate first", config.ConnConfig.Database)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}

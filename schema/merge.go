@@ -111,20 +111,38 @@ func (b *batch) judge() string {
 	if t.Version != "" {
 		possible = fmt.Sprintf("((%s) < m.%s) IS NOT TRUE", b.incoming(t.Position(t.Version)), quote(t.Version))
 	}
+	target, free := b.target()
 	return fmt.Sprintf(`
 WITH seen AS MATERIALIZED (
-	SELECT i.ord, i.id, m.id IS NULL AS missing, (%[3]s) AND (m.id IS NOT NULL OR (%[4]s)) AS storable
+	SELECT i.ord, i.id, m.id IS NULL AS missing, %[11]s AS target, (%[3]s) AND (m.id IS NOT NULL OR (%[4]s)) AS storable
 	FROM %[1]s i LEFT JOIN %[2]s m ON m.id = i.id
 	WHERE NOT EXISTS (SELECT FROM pghub.tombstone t WHERE t.table_name = '%[5]s' AND t.id = i.id)
 	  AND (m.id IS NULL OR (%[6]s) AND (%[7]s))
+), free AS MATERIALIZED (%[12]s), sound AS MATERIALIZED (
+	SELECT s.ord, s.missing, s.storable AND (s.target IS NULL OR s.target IN (SELECT f.id FROM free f)) AS storable FROM seen s
 ), mine AS MATERIALIZED (
-	SELECT s.ord FROM seen s JOIN %[1]s i ON i.ord = s.ord JOIN %[2]s m ON m.id = i.id
+	SELECT s.ord FROM sound s JOIN %[1]s i ON i.ord = s.ord JOIN %[2]s m ON m.id = i.id
 	WHERE s.storable AND NOT s.missing AND (%[8]s OR %[9]s)
 	ORDER BY m.id FOR NO KEY UPDATE OF m SKIP LOCKED
 )
 INSERT INTO %[10]s (ord, what)
-SELECT s.ord, CASE WHEN s.storable AND s.missing THEN 'i' WHEN s.ord IN (SELECT ord FROM mine) THEN 'u' ELSE 'd' END FROM seen s`,
-		t.staged(), t.stored(), b.referencesExist(), b.insertable(), t.Name, possible, b.differs(), newer, tie, t.verdicts())
+SELECT s.ord, CASE WHEN s.storable AND s.missing THEN 'i' WHEN s.ord IN (SELECT ord FROM mine) THEN 'u' ELSE 'd' END FROM sound s`,
+		t.staged(), t.stored(), b.referencesExist(), b.insertable(), t.Name, possible, b.differs(), newer, tie, t.verdicts(), target, free)
+}
+
+// target gives the row of a writable table that an incoming row refers to, and a query that locks all such rows as the
+// foreign key will at the end of the transaction. A client that is deleting or has locked its issue would make our COMMIT
+// wait for its own: such rows are passed over, and what refers to them is deferred.
+func (b *batch) target() (expression, free string) {
+	for _, c := range b.table.Columns {
+		table, key, _ := strings.Cut(c.References, ".")
+		if c.resolve == "" || len(ByName(table).Writable()) == 0 {
+			continue
+		}
+		return c.resolve, fmt.Sprintf(`SELECT x.%[1]s AS id FROM %[2]s x WHERE x.%[1]s IN (SELECT target FROM seen) ORDER BY x.%[1]s FOR KEY SHARE SKIP LOCKED`,
+			quote(key), ByName(table).stored())
+	}
+	return "NULL::bigint", "SELECT NULL::bigint AS id"
 }
 
 // differs compares what the incoming row knows with the stored row; the columns first, because they are cheaper.

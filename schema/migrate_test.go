@@ -138,6 +138,12 @@ func TestMigrateAsOrdinaryUser(t *testing.T) {
 func TestConnectWithoutMigrations(t *testing.T) {
 	t.Parallel()
 	ctx, adminURL := testContext(t), embedpgtest.URL(t)
+	if err := schema.Migrate(ctx, embedpgtest.URL(t)); err != nil { // another database: the roles exist now
+		t.Fatal(err)
+	}
+	if _, err := schema.Connect(ctx, adminURL); err == nil || !strings.Contains(err.Error(), "run pghub migrate first") {
+		t.Fatalf("got %v, want what to run", err)
+	}
 	if err := schema.Migrate(ctx, adminURL); err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +161,16 @@ func TestConnectWithoutMigrations(t *testing.T) {
 	}))
 	if err == nil || !strings.Contains(err.Error(), "GRANT pghub_sync to it") {
 		t.Fatalf("got %v, want what to grant", err)
+	}
+}
+
+func TestMigrateLeavesForeignSchemasAlone(t *testing.T) {
+	t.Parallel()
+	ctx, url := testContext(t), embedpgtest.URL(t)
+	exec(t, connect(t, url), `CREATE SCHEMA github`)
+	err := schema.Migrate(ctx, url)
+	if err == nil || !strings.Contains(err.Error(), `has a schema "github" of its own`) {
+		t.Fatalf("got %v", err)
 	}
 }
 

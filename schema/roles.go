@@ -22,6 +22,7 @@ type standing struct {
 	database                                  string
 	super, createRole, createSchema, giveTemp bool
 	roles, schemas                            []string // which of ours exist
+	foreign                                   []string // schemas of our names that somebody else owns
 	sync                                      bool     // may SET ROLE pghub_sync
 }
 
@@ -79,10 +80,11 @@ func standingOf(ctx context.Context, conn *pgx.Conn) (standing, error) {
 		       has_database_privilege(current_database(), 'CREATE'),
 		       has_database_privilege(current_database(), 'TEMP WITH GRANT OPTION'),
 		       ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)),
-		       ARRAY(SELECT nspname::text FROM pg_namespace WHERE nspname = ANY ($2))
+		       ARRAY(SELECT nspname::text FROM pg_namespace WHERE nspname = ANY ($2)),
+		       ARRAY(SELECT nspname::text FROM pg_namespace WHERE nspname = ANY ($2) AND pg_get_userbyid(nspowner) <> $3)
 		FROM pg_roles r WHERE r.rolname = current_user`,
-		[]string{RoleSync, RoleReader, RoleWriter}, []string{Name, Internal}).
-		Scan(&s.user, &s.database, &s.super, &s.createRole, &s.createSchema, &s.giveTemp, &s.roles, &s.schemas)
+		[]string{RoleSync, RoleReader, RoleWriter}, []string{Name, Internal}, RoleSync).
+		Scan(&s.user, &s.database, &s.super, &s.createRole, &s.createSchema, &s.giveTemp, &s.roles, &s.schemas, &s.foreign)
 	if err != nil {
 		return s, fmt.Errorf("asking what the database user may do: %w", err)
 	}
@@ -105,6 +107,9 @@ func standingOf(ctx context.Context, conn *pgx.Conn) (standing, error) {
 
 // lacking returns one error that says everything the user needs, or nil.
 func (s standing) lacking() error {
+	if len(s.foreign) > 0 {
+		return fmt.Errorf("database %q has a schema %q of its own; pghub needs that name: rename the schema, or give pghub another database", s.database, s.foreign[0])
+	}
 	user, database := pgx.Identifier{s.user}.Sanitize(), pgx.Identifier{s.database}.Sanitize()
 	var grants []string
 	if len(s.roles) < 3 && !s.createRole && !s.super {

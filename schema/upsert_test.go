@@ -225,6 +225,31 @@ func TestLockedRowsAreDeferred(t *testing.T) {
 	}
 }
 
+// TestCommentsOfHeldIssuesAreDeferred: the foreign key would make the syncer's COMMIT wait for the client's.
+func TestCommentsOfHeldIssuesAreDeferred(t *testing.T) {
+	t.Parallel()
+	ctx, pool, url := mirror(t)
+	upsert(t, pool, rowsOf(t, schema.Issue, issueObject(1, 1, octocat), one)...)
+	upsert(t, pool, rowsOf(t, schema.Issue, issueObject(2, 2, octocat), one)...)
+	client := connect(t, url)
+	tx, err := client.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, tx, `SELECT FROM github.issue WHERE id = 1 FOR UPDATE`)
+	rows := append(rowsOf(t, schema.IssueComment, commentObject(11, 1, octocat), one), rowsOf(t, schema.IssueComment, commentObject(12, 2, octocat), one)...)
+	result := upsert(t, pool, rows...)
+	if result.Changed != 1 || len(result.Deferred) != 1 || result.Deferred[0].ID() != 11 {
+		t.Fatalf("changed %d, deferred %v", result.Changed, result.Deferred)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if result := upsert(t, pool, result.Deferred...); result.Changed != 1 {
+		t.Errorf("after the lock is gone: %+v", result)
+	}
+}
+
 // TestOpenCreateDefersUnknownRows records creates in the ledger as the proxy does.
 func TestOpenCreateDefersUnknownRows(t *testing.T) {
 	t.Parallel()
