@@ -12,7 +12,6 @@ type apiError struct {
 	status  int
 	message string
 	fields  []fieldError
-	strings []string // the other form of "errors": plain sentences
 	header  map[string]string
 	url     string // of a redirect
 	text    bool   // plain text instead of JSON
@@ -47,14 +46,6 @@ func (e *apiError) render(en *enc, documentation string) {
 				en.str("message", f.message)
 			}
 			en.close('}')
-		}
-		en.close(']')
-	}
-	if e.strings != nil {
-		en.array("errors")
-		for _, s := range e.strings {
-			en.sep()
-			en.b = appendString(en.b, s)
 		}
 		en.close(']')
 	}

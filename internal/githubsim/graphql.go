@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -32,6 +33,14 @@ func (e *graphqlError) Error() string { return e.kind + ": " + e.message }
 type gqlObject interface {
 	typeName() string
 	field(c *call, name string, args map[string]any) (any, error)
+}
+
+// gqlAbstract is a value behind an interface: without a fragment that names its
+// type only the interface's own fields can be selected.
+type gqlAbstract struct {
+	gqlObject
+	name   string
+	fields []string
 }
 
 var errNoField = errors.New("no such field")
@@ -107,16 +116,28 @@ func (g *gqlRun) object(o gqlObject, set ast.SelectionSet, path []any) (map[stri
 		return nil, &graphqlError{kind: "MAX_NODE_LIMIT_EXCEEDED", message: "Query is too deep"}
 	}
 	out := map[string]any{}
+	selected := o
+	abstract, isAbstract := o.(gqlAbstract)
+	if isAbstract {
+		o = abstract.gqlObject // what fragments apply to
+	}
 	for _, sel := range set {
 		switch sel := sel.(type) {
 		case *ast.Field:
+			if isAbstract && sel.Name != "__typename" && !slices.Contains(abstract.fields, sel.Name) {
+				return nil, undefinedField(sel, abstract.name, append(path, sel.Alias))
+			}
 			v, err := g.fieldValue(o, sel, append(path[:len(path):len(path)], sel.Alias))
 			if err != nil {
 				return nil, err
 			}
 			out[sel.Alias] = v
 		case *ast.InlineFragment:
-			if sel.TypeCondition == "" || fits(o, sel.TypeCondition) {
+			if sel.TypeCondition == "" {
+				if err := g.merge(out, selected, sel.SelectionSet, path); err != nil {
+					return nil, err
+				}
+			} else if fits(o, sel.TypeCondition) {
 				if err := g.merge(out, o, sel.SelectionSet, path); err != nil {
 					return nil, err
 				}
@@ -148,10 +169,14 @@ func (g *gqlRun) merge(out map[string]any, o gqlObject, set ast.SelectionSet, pa
 // those that the simulated objects implement.
 func fits(o gqlObject, name string) bool {
 	switch name {
-	case o.typeName(), "Node":
+	case o.typeName():
 		return true
+	case "Node":
+		return o.typeName() != "DeleteIssuePayload" && o.typeName() != "RateLimit"
 	case "Actor":
 		return o.typeName() == "User" || o.typeName() == "Bot" || o.typeName() == "Organization"
+	case "RepositoryOwner":
+		return o.typeName() == "User" || o.typeName() == "Organization"
 	}
 	return false
 }
@@ -172,13 +197,7 @@ func (g *gqlRun) fieldValue(o gqlObject, f *ast.Field, path []any) (any, error) 
 	var ge *graphqlError
 	switch {
 	case errors.Is(err, errNoField):
-		e := &graphqlError{
-			message:    fmt.Sprintf("Field '%s' doesn't exist on type '%s'", f.Name, o.typeName()),
-			path:       path,
-			extensions: map[string]any{"code": "undefinedField", "typeName": o.typeName(), "fieldName": f.Name},
-		}
-		e.at(f.Position)
-		return nil, e
+		return nil, undefinedField(f, o.typeName(), path)
 	case errors.As(err, &ge):
 		ge.path = path
 		ge.at(f.Position)
@@ -190,19 +209,33 @@ func (g *gqlRun) fieldValue(o gqlObject, f *ast.Field, path []any) (any, error) 
 	case err != nil:
 		return nil, err
 	}
-	if sub, ok := v.(gqlObject); ok {
-		if len(f.SelectionSet) == 0 {
-			e := &graphqlError{
-				message:    fmt.Sprintf("Field must have selections (field '%s' returns %s but has no selections. Did you mean '%s { ... }'?)", f.Name, sub.typeName(), f.Name),
-				path:       path,
-				extensions: map[string]any{"code": "selectionMismatch", "nodeName": "field '" + f.Name + "'", "typeName": sub.typeName()},
-			}
-			e.at(f.Position)
-			return nil, e
+	sub, ok := v.(gqlObject)
+	if ok == (len(f.SelectionSet) > 0) || v == nil {
+		if !ok {
+			return v, nil
 		}
 		return g.object(sub, f.SelectionSet, path)
 	}
-	return v, nil
+	e := &graphqlError{
+		message:    fmt.Sprintf("Selections can't be made on scalars (field '%s')", f.Name),
+		path:       path,
+		extensions: map[string]any{"code": "selectionMismatch", "nodeName": "field '" + f.Name + "'"},
+	}
+	if ok {
+		e.message = fmt.Sprintf("Field must have selections (field '%s' returns %s but has no selections. Did you mean '%s { ... }'?)", f.Name, sub.typeName(), f.Name)
+	}
+	e.at(f.Position)
+	return nil, e
+}
+
+func undefinedField(f *ast.Field, typeName string, path []any) error {
+	e := &graphqlError{
+		message:    fmt.Sprintf("Field '%s' doesn't exist on type '%s'", f.Name, typeName),
+		path:       path,
+		extensions: map[string]any{"code": "undefinedField", "typeName": typeName, "fieldName": f.Name},
+	}
+	e.at(f.Position)
+	return e
 }
 
 func (e *graphqlError) at(p *ast.Position) {

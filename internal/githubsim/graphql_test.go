@@ -93,9 +93,12 @@ func TestDeleteIssueRefused(t *testing.T) {
 		"missingRequiredArguments": `mutation { deleteIssue(input: {}) { clientMutationId } }`,
 		"argumentNotAccepted":      `mutation { deleteIssue(input: {issueId: "x", force: true}) { clientMutationId } }`,
 		"selectionMismatch":        `{ viewer }`,
+		"undefinedField ":          `query { node(id: "ISSUE") { title } }`,
+		"undefinedField  ":         `query { repository(owner: "octavia", name: "box") { issue(number: 1) { author { name } } } }`,
+		"selectionMismatch ":       `{ viewer { login { x } } }`,
 	} {
-		got := c.graphql(q, nil)
-		if len(got.Errors) != 1 || got.Errors[0].Extensions["code"] != name || got.Data != nil {
+		got := c.graphql(strings.Replace(q, "ISSUE", issue.NodeID, 1), nil)
+		if len(got.Errors) != 1 || got.Errors[0].Extensions["code"] != strings.TrimSpace(name) || got.Data != nil {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

@@ -2,6 +2,7 @@ package githubsim
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -21,7 +22,11 @@ func (gqlQuery) field(c *call, name string, args map[string]any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.node(id)
+		o, err := c.node(id)
+		if err != nil {
+			return nil, err
+		}
+		return gqlAbstract{o, "Node", []string{"id"}}, nil
 	case "repository":
 		owner, err := textArg(args, "Query", "repository", "owner")
 		if err != nil {
@@ -174,6 +179,15 @@ func (g gqlRateLimit) field(c *call, name string, _ map[string]any) (any, error)
 	return nil, errNoField
 }
 
+// int32OrNull is a database id in the old field databaseId, an Int: larger ones
+// are null and only fullDatabaseId has them.
+func int32OrNull(id int64) any {
+	if id > math.MaxInt32 {
+		return nil
+	}
+	return id
+}
+
 func gqlTime(unix int64) any {
 	if unix == 0 {
 		return nil
@@ -192,11 +206,14 @@ func (u gqlUser) field(c *call, name string, _ map[string]any) (any, error) {
 	case "login":
 		return u.login, nil
 	case "databaseId":
-		return u.id, nil
+		return int32OrNull(u.id), nil
 	case "url":
 		return c.web + u.webPath(), nil
 	case "name":
-		if u.name == "" {
+		switch {
+		case u.kind == "Bot":
+			return nil, errNoField
+		case u.name == "":
 			return nil, nil
 		}
 		return u.name, nil
@@ -213,7 +230,7 @@ func (r gqlRepository) field(c *call, name string, args map[string]any) (any, er
 	case "id":
 		return r.nodeID(), nil
 	case "databaseId":
-		return r.id, nil
+		return int32OrNull(r.id), nil
 	case "name":
 		return r.name, nil
 	case "nameWithOwner":
@@ -227,7 +244,7 @@ func (r gqlRepository) field(c *call, name string, args map[string]any) (any, er
 	case "url":
 		return c.web + "/" + r.fullName(), nil
 	case "owner":
-		return gqlUser{r.owner}, nil
+		return gqlAbstract{gqlUser{r.owner}, "RepositoryOwner", []string{"id", "login", "url"}}, nil
 	case "viewerPermission":
 		return map[Permission]string{Admin: "ADMIN", Push: "WRITE", Read: "READ"}[r.permission(c.user)], nil
 	case "issue":
@@ -280,6 +297,9 @@ func (i gqlIssue) field(c *call, name string, _ map[string]any) (any, error) {
 		}
 		return *i.body, nil
 	case "state":
+		if i.pull != nil && i.pull.merged != 0 {
+			return "MERGED", nil
+		}
 		return map[string]string{"open": "OPEN", "closed": "CLOSED"}[i.state], nil
 	case "locked":
 		return i.locked, nil
@@ -295,10 +315,13 @@ func (i gqlIssue) field(c *call, name string, _ map[string]any) (any, error) {
 		if i.user == nil {
 			return nil, nil
 		}
-		return gqlUser{i.user}, nil
+		return gqlAbstract{gqlUser{i.user}, "Actor", []string{"login", "url"}}, nil
 	case "repository":
 		return gqlRepository{i.repo}, nil
 	case "viewerCanDelete":
+		if i.pull != nil {
+			return nil, errNoField
+		}
 		return i.repo.permission(c.user) == Admin, nil
 	}
 	return nil, errNoField
