@@ -187,18 +187,3 @@ func earliest(since time.Time, h http.Header, now time.Time) time.Time {
 	}
 	return since.Add(-time.Second).Truncate(time.Second)
 }
-
-// milestoneNumber reads the number of the milestone from the issue's payload;
-// the row itself has only its id.
-func milestoneNumber(row *schema.Row) (int, bool) {
-	raw, _ := row.Get("payload").(json.RawMessage)
-	var issue struct {
-		Milestone *struct {
-			Number int `json:"number"`
-		} `json:"milestone"`
-	}
-	if json.Unmarshal(raw, &issue) != nil || issue.Milestone == nil {
-		return 0, false
-	}
-	return issue.Milestone.Number, true
-}

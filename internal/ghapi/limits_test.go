@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,7 +94,9 @@ func TestCancelWhileLimited(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := newScript(t, func(w http.ResponseWriter, r *http.Request) {
 		status(429, "", "Retry-After", "50")(w, r)
-		time.AfterFunc(50*time.Millisecond, cancel)
+		// The client may still be reading: whether it has begun to wait or
+		// not, it must end.
+		cancel()
 	})
 	c := newClient(t, s.URL, func(cfg *Config) { cfg.MaxWait = time.Minute })
 	if _, err := c.Do(ctx, Request{Method: "POST", Path: "x"}); ClassOf(err) != ClassCanceled {
@@ -205,7 +208,7 @@ func TestMutationsOneAtATime(t *testing.T) {
 				break
 			}
 		}
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 		status(200, "{}")(w, r)
 	}
 	var steps []http.HandlerFunc
