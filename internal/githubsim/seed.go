@@ -46,7 +46,7 @@ func (s *Server) seed() {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(s.cfg.Seed))
 	g := &seeder{
-		Rand: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(b[:8]), 0x5eed)), //nolint:gosec // repeatable on purpose
+		Rand: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(b[:8]), 0x5eed)),
 		s:    s,
 	}
 	g.accounts()
