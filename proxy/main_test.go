@@ -36,7 +36,8 @@ type bundle struct {
 	pool  *pgxpool.Pool
 	sim   *githubsim.Server
 	http  *httptest.Server
-	api   *ghapi.Client
+	api   *ghapi.Client // the writers'
+	check *ghapi.Client // the test's own
 	proxy *proxy.Proxy
 	stop  func() // ends the proxy and waits
 	repo  int64  // a repository with issues
@@ -77,6 +78,9 @@ func setup(t *testing.T, options ...option) *bundle {
 	}
 	var err error
 	if b.api, err = ghapi.New(apiConfig); err != nil {
+		t.Fatal(err)
+	}
+	if b.check, err = ghapi.New(ghapi.Config{BaseURL: b.http.URL + "/", Token: b.sim.Token()}); err != nil {
 		t.Fatal(err)
 	}
 	if b.pool, err = schema.Connect(ctx, b.admin); err != nil {
@@ -136,7 +140,7 @@ func (b *bundle) adminExec(sql string, args ...any) {
 func (b *bundle) seed() {
 	b.t.Helper()
 	store := func(t *schema.Table, path string, scope schema.Scope) (raws []json.RawMessage) {
-		err := b.api.Pages(b.ctx, ghapi.Request{Path: path, Query: url.Values{"per_page": {"100"}, "state": {"all"}}}, func(r *ghapi.Response) error {
+		err := b.check.Pages(b.ctx, ghapi.Request{Path: path, Query: url.Values{"per_page": {"100"}, "state": {"all"}}}, func(r *ghapi.Response) error {
 			var page []json.RawMessage
 			if err := json.Unmarshal(r.Body, &page); err != nil {
 				return err
@@ -226,7 +230,7 @@ func (b *bundle) connectAs(dsn string, mode pgx.QueryExecMode) (*pgx.Conn, *noti
 // issue is what GitHub holds of an issue; nil when it has none by that number.
 func (b *bundle) issue(number int64) map[string]any {
 	b.t.Helper()
-	r, err := b.api.Do(b.ctx, ghapi.Request{Path: fmt.Sprintf("repos/%s/issues/%d", b.name, number)})
+	r, err := b.check.Do(b.ctx, ghapi.Request{Path: fmt.Sprintf("repos/%s/issues/%d", b.name, number)})
 	if class := ghapi.ClassOf(err); class == ghapi.ClassNotFound || class == ghapi.ClassGone {
 		return nil
 	}
@@ -244,7 +248,7 @@ func (b *bundle) issue(number int64) map[string]any {
 func (b *bundle) drift() (diffs []string) {
 	b.t.Helper()
 	seen := []int64{}
-	err := b.api.Pages(b.ctx, ghapi.Request{Path: "repos/" + b.name + "/issues", Query: url.Values{"per_page": {"100"}, "state": {"all"}}}, func(r *ghapi.Response) error {
+	err := b.check.Pages(b.ctx, ghapi.Request{Path: "repos/" + b.name + "/issues", Query: url.Values{"per_page": {"100"}, "state": {"all"}}}, func(r *ghapi.Response) error {
 		var page []json.RawMessage
 		if err := json.Unmarshal(r.Body, &page); err != nil {
 			return err

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -87,16 +88,11 @@ func (p *Proxy) repair(ctx context.Context, e ledger.Entry) (wait time.Duration,
 	backoff := min(repairInterval<<min(e.Attempts, 10), maxRepairWait)
 	var result writers.Result
 	if e.Op == string(writers.Insert) && e.RowID == 0 {
-		planned, err := p.cfg.Writer.Check(ctx, writers.Change{Table: e.Table, Op: writers.Insert, New: e.Columns})
-		if err != nil {
-			return backoff, err
-		}
-		found := false
-		result, found, err = p.cfg.Writer.FindCreated(ctx, planned, e.IntentAt)
+		result, err = p.findCreated(ctx, e)
 		if err != nil {
 			return p.retryTime(err, backoff), err
 		}
-		if !found && e.Attempts < lookAttempts {
+		if result.Row == nil && e.Attempts < lookAttempts {
 			return time.Second, nil
 		}
 	} else {
@@ -114,6 +110,28 @@ func (p *Proxy) repair(ctx context.Context, e ledger.Entry) (wait time.Duration,
 	}
 	p.log.Info("a write was repaired", "entry", e.ID, "table", e.Table, "op", e.Op, "number", e.Number)
 	return 0, nil
+}
+
+// findCreated looks for the row of a create whose outcome is not known. It
+// returns none where several fit: an open entry would hold back every new row
+// of the repository, and the sync brings them all.
+func (p *Proxy) findCreated(ctx context.Context, e ledger.Entry) (writers.Result, error) {
+	columns := map[string]json.RawMessage{}
+	for _, name := range []string{"repository_id", "title", "body"} { // by which it is recognised; the rest may be refused by now
+		if value, ok := e.Columns[name]; ok {
+			columns[name] = value
+		}
+	}
+	planned, err := p.cfg.Writer.Check(ctx, writers.Change{Table: e.Table, Op: writers.Insert, New: columns})
+	if err != nil {
+		return writers.Result{}, err
+	}
+	result, found, err := p.cfg.Writer.FindCreated(ctx, planned, e.IntentAt)
+	var refusal *writers.Refusal
+	if errors.As(err, &refusal) && refusal.SQLSTATE == "08007" || err == nil && !found {
+		return writers.Result{}, nil
+	}
+	return result, err
 }
 
 // retryTime is when to try again after an error: when GitHub's limit allows.
@@ -163,7 +181,7 @@ func (p *Proxy) store(ctx context.Context, e ledger.Entry, result writers.Result
 		}
 		return nil
 	})
-	if errors.Is(err, errDeferred) {
+	if errors.Is(err, errDeferred) || errors.Is(err, schema.ErrLocked) {
 		return true, nil
 	}
 	return false, err

@@ -507,6 +507,7 @@ func (s *session) drainBefore() (ok bool, err error) {
 		&pgproto3.Parse{Name: hiddenName, Query: "SELECT '" + marker + "'"},
 		&pgproto3.Bind{DestinationPortal: hiddenName, PreparedStatement: hiddenName},
 		&pgproto3.Execute{Portal: hiddenName},
+		&pgproto3.Close{ObjectType: 'P', Name: hiddenName},
 		&pgproto3.Close{ObjectType: 'S', Name: hiddenName},
 	}
 	if s.extended {
@@ -573,16 +574,16 @@ func (s *session) drainBefore() (ok bool, err error) {
 	if suspect {
 		s.server.SetReadDeadline(time.Time{})
 	}
-	end := byte('3')
-	if !s.extended {
-		end = 'Z'
-	}
-	for typ := byte(0); typ != end; {
-		var size int
-		if typ, size, err = s.next(); err != nil {
+	for left := 2; left > 0; {
+		typ, size, err := s.next()
+		if err != nil {
 			return false, err
 		}
+		if typ == '3' && s.extended {
+			left--
+		}
 		if typ == 'Z' {
+			left = 0
 			msg, err := s.up.message(size)
 			if err != nil {
 				return false, err

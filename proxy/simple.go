@@ -211,6 +211,10 @@ func (s *session) relayReply(run *script, st sqlparse.Statement, quiet string) e
 				return err
 			}
 			s.status = msg[5]
+			if len(s.pending) > 0 && s.ended {
+				s.out = append(s.out, s.settle(false)...)
+			}
+			s.ended = false
 			return nil
 		case 'C':
 			if run.tag, err = s.take(size); err != nil {

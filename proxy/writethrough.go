@@ -96,11 +96,12 @@ type accepted struct {
 // writeThrough carries one statement out: plan, GitHub, apply. An error means
 // that the session is over.
 func (s *session) writeThrough(ctx context.Context, l lane, st sqlparse.Statement) error {
-	ours, err := s.mayBeOurs(l, st)
-	if err != nil || !ours {
-		if err == nil {
-			_, err = l.plain()
-		}
+	ours, failed, err := s.mayBeOurs(l, st)
+	if err != nil || failed {
+		return err
+	}
+	if !ours {
+		_, err := l.plain()
 		return err
 	}
 	for attempt := 1; ; attempt++ {
@@ -149,9 +150,9 @@ func (s *session) writeThrough(ctx context.Context, l lane, st sqlparse.Statemen
 // mayBeOurs asks the server whether one of the statement's targets is, under
 // the client's search_path, a watched relation; a table of the user's own that
 // shares a name must not be written twice.
-func (s *session) mayBeOurs(l lane, st sqlparse.Statement) (bool, error) {
+func (s *session) mayBeOurs(l lane, st sqlparse.Statement) (ours, failed bool, err error) {
 	if len(st.Targets) == 0 {
-		return true, nil
+		return true, false, nil
 	}
 	var names []string
 	for _, t := range st.Targets {
@@ -164,12 +165,13 @@ func (s *session) mayBeOurs(l lane, st sqlparse.Statement) (bool, error) {
 	replies, err := l.queries("SELECT pg_catalog.count(*) FROM (VALUES (" + strings.Join(names, "), (") + ")) AS t(oid) WHERE t.oid::pg_catalog.oid " +
 		"OPERATOR(pg_catalog.=) ANY ('{" + s.p.watched.oidList() + "}'::pg_catalog.oid[])")
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	if r := replies[0]; r.err == nil && len(r.row) == 1 {
-		return string(r.row[0]) != "0", nil
+	if e := replies[0].err; e != nil {
+		s.failLane(l, e)
+		return false, true, nil
 	}
-	return true, nil
+	return len(replies[0].row) != 1 || string(replies[0].row[0]) != "0", false, nil
 }
 
 // transaction is what the ledger wants to know of the client's transaction.

@@ -162,8 +162,11 @@ BEGIN
         NEW := jsonb_populate_record(OLD, answer->'row');
         RETURN NEW;
     ELSE
-        INSERT INTO pghub.tombstone (table_name, id, deleted_at) VALUES (TG_TABLE_NAME, OLD.id, clock_timestamp())
-        ON CONFLICT DO NOTHING;
+        INSERT INTO pghub.tombstone (table_name, id) VALUES (TG_TABLE_NAME, OLD.id) ON CONFLICT DO NOTHING;
+        IF TG_TABLE_NAME = 'issue' THEN -- GitHub deletes an issue's comments with it
+            WITH gone AS (DELETE FROM github.issue_comment WHERE issue_id = OLD.id RETURNING id)
+            INSERT INTO pghub.tombstone (table_name, id) SELECT 'issue_comment', id FROM gone ON CONFLICT DO NOTHING;
+        END IF;
         RETURN OLD;
     END CASE;
 END $$;
@@ -259,6 +262,14 @@ COMMENT ON FUNCTION pghub.finish_apply IS 'Ends apply mode, and fails if the sta
 CREATE FUNCTION pghub.raise_error(state text, message text, detail text, hint text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- An option of RAISE must not be null, and an empty one would be shown.
+    IF detail IS NULL AND hint IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message;
+    ELSIF hint IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = detail;
+    ELSIF detail IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, HINT = hint;
+    END IF;
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint;
 END $$;
 -- +goose StatementEnd
