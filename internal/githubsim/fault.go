@@ -43,7 +43,8 @@ type Fault struct {
 	// Delay passes before the request is applied; with Apply or CutAfter, after
 	// it. A client that leaves during the delay before it leaves nothing behind.
 	Delay time.Duration `json:"delay"`
-	// Cut is "", CutBefore, CutAfter or CutDuring.
+	// Cut is "", CutBefore, CutAfter or CutDuring. Mind that Go's HTTP client
+	// sends a GET again by itself when a connection it had used before is cut.
 	Cut string `json:"cut"`
 	// Hits counts the requests that were hit.
 	Hits int `json:"hits"`

@@ -28,6 +28,8 @@ type issue struct {
 	comments         []*comment
 	reactions        reactions
 	pull             *pullRequest
+	changed          int64  // when it was last written, by the clock; see visible
+	former           *issue // as it was before that; nil for a new issue
 }
 
 type pullRequest struct {
@@ -60,7 +62,19 @@ func (i *issue) webPath() string {
 
 // touch moves updated_at, which never goes back. The issue must be out of the
 // sorted lists; see repository.change.
-func (i *issue) touch(now int64) { i.updated = max(i.updated, now) }
+func (i *issue) touch(now int64) {
+	i.updated = max(i.updated, now)
+	i.changed = now
+}
+
+// visible is the issue as reads see it: as it was before while the lag lasts,
+// nil if it was not there before.
+func (i *issue) visible(now int64) *issue {
+	if i.repo.lag == 0 || now >= i.changed+i.repo.lag {
+		return i
+	}
+	return i.former
+}
 
 // change runs a mutation of an issue that may move it in the sorted lists.
 func (r *repository) change(i *issue, mutate func()) {
@@ -73,7 +87,12 @@ func (r *repository) change(i *issue, mutate func()) {
 	if m := i.milestone; m != nil {
 		m.count(i.state, -1)
 	}
+	before := *i
 	mutate()
+	if r.lag > 0 && i.changed >= before.changed+r.lag {
+		before.former = nil
+		i.former = &before
+	}
 	if m := i.milestone; m != nil {
 		m.count(i.state, 1)
 	}
@@ -278,6 +297,9 @@ func (c *call) getIssue() error {
 	i, err := c.pathIssue()
 	if err != nil {
 		return err
+	}
+	if i = i.visible(c.now); i == nil {
+		return errNotFound()
 	}
 	c.json(http.StatusOK).issue("", i)
 	c.lastModified(i.updated)

@@ -34,6 +34,8 @@ func (c *call) labelBody() ([]string, error) {
 		names = []string{v}
 	case []any:
 		names, err = namesOf(c.body, "labels", "name")
+	case nil:
+		// Nothing to add, or nothing left to set.
 	default:
 		var b object
 		if b, err = c.object(); err != nil {

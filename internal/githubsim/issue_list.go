@@ -24,10 +24,11 @@ type issueQuery struct {
 	none, any map[string]bool // parameters given as "none" and "*"
 	pullsOnly bool            // the repository has issues switched off
 	empty     bool            // nothing can match
+	now       int64
 }
 
 func (c *call) issueQuery() (*issueQuery, error) {
-	q := &issueQuery{none: map[string]bool{}, any: map[string]bool{}, pullsOnly: !c.repo.hasIssues}
+	q := &issueQuery{none: map[string]bool{}, any: map[string]bool{}, pullsOnly: !c.repo.hasIssues, now: c.now}
 	var err error
 	if q.state, err = c.choice("state", "open", "open", "closed", "all"); err != nil {
 		return nil, err
@@ -111,6 +112,9 @@ func (q *issueQuery) special(param, v string) bool {
 func (q *issueQuery) match(i *issue) bool {
 	if q.state != "all" && i.state != q.state || q.pullsOnly && i.pull == nil {
 		return false
+	}
+	if seen := i.visible(q.now); seen == nil || seen != i && q.byUpdated {
+		return false // not there yet, or not at this place
 	}
 	if q.hasSince && i.updated < q.since {
 		return false

@@ -70,6 +70,7 @@ func TestIssueRefusals(t *testing.T) {
 		"null labels":          {"POST", "", map[string]any{"title": "x", "labels": nil}, 422, []string{"For 'properties/labels', nil is not an array."}},
 		"unknown milestone":    {"POST", "", map[string]any{"title": "x", "milestone": 99}, 422, []string{`"value":99`, `"field":"milestone"`, `"invalid"`}},
 		"unknown assignee":     {"POST", "", map[string]any{"title": "x", "assignees": []string{"nobody-at-all"}}, 422, []string{`"value":"nobody-at-all"`, `"assignees"`, `"invalid"`}},
+		"no body":              {"POST", "", nil, 422, []string{"nil is not an object"}},
 		"not JSON":             {"POST", "", "{", 400, []string{"Problems parsing JSON"}},
 		"not an object":        {"POST", "", "[]", 400, []string{"Body should be a JSON object"}},
 		"unknown state":        {"PATCH", "/1", map[string]any{"state": "ajar"}, 422, []string{"'properties/state'"}},

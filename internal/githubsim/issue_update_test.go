@@ -193,6 +193,7 @@ func TestUpdatedAtNeverGoesBack(t *testing.T) {
 	if second != first {
 		t.Errorf("updated_at went from %s to %s", first, second)
 	}
+	c.do(200, "GET", "/repos/octavia/box/issues/1", nil)
 }
 
 func TestLaterAPIVersion(t *testing.T) {

@@ -27,7 +27,7 @@ func (c *call) createIssue() error {
 		return err
 	}
 	p.state, p.reason = "", "" // not taken on create
-	i := &issue{id: c.st.issueIDs.next(), user: c.user, state: "open", created: c.now, updated: c.now}
+	i := &issue{id: c.st.issueIDs.next(), user: c.user, state: "open", created: c.now, updated: c.now, changed: c.now}
 	c.st.addIssue(c.repo, i)
 	c.repo.change(i, func() { c.applyIssue(i, p) })
 	c.emitIssue("opened", i, nil)

@@ -13,7 +13,7 @@ func (c *call) lockIssue() error {
 		return err
 	}
 	reason := ""
-	if string(c.body) != "null" { // the description allows a null body
+	if !c.noBody() { // the description allows none, and null
 		b, err := c.object()
 		if err != nil {
 			return err

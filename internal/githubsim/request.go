@@ -97,10 +97,16 @@ func (c *call) canPush() bool { return c.repo.permission(c.user).rank() >= Push.
 // object is a JSON object of a request, its members not yet decoded.
 type object map[string]json.RawMessage
 
-// object decodes the request's body. GitHub treats an empty body as {}.
+// noBody tells whether the request came without a body, or with the body null.
+func (c *call) noBody() bool {
+	b := bytes.TrimSpace(c.body)
+	return len(b) == 0 || isNull(b)
+}
+
+// object decodes the request's body.
 func (c *call) object() (object, error) {
-	if len(bytes.TrimSpace(c.body)) == 0 {
-		return object{}, nil
+	if c.noBody() {
+		return nil, errSchema("For 'links/0/schema', nil is not an object.")
 	}
 	var v any
 	if err := json.Unmarshal(c.body, &v); err != nil {

@@ -39,6 +39,10 @@ type Config struct {
 	// Secondary holds GitHub's secondary limits. The zero value has none, so
 	// that tests may write quickly; see GitHubSecondaryLimits.
 	Secondary SecondaryLimits
+	// ReadLag is for how long reads do not see a write, as happens at GitHub: a
+	// single GET shows an issue as it was before, or 404, and lists leave it out
+	// where it moved. Answers to writes are always fresh. In whole seconds.
+	ReadLag time.Duration
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 	// Logger gets a debug line for each request. Nil: nothing is logged.
@@ -89,6 +93,7 @@ func New(cfg Config) *Server {
 		faults: &faultScript{},
 		closed: make(chan struct{}),
 	}
+	s.store.lag = int64(cfg.ReadLag / time.Second)
 	s.hooks = newHookSender(cfg.Logger)
 	s.hooks.set(cfg.WebhookURL, cfg.WebhookSecret)
 	if cfg.BaseURL != "" {

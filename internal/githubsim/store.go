@@ -35,6 +35,7 @@ func (p Permission) rank() int {
 type store struct {
 	mu sync.RWMutex
 
+	lag       int64            // Config.ReadLag in seconds
 	users     map[string]*user // by lower-case login
 	usersByID map[int64]*user
 	tokens    map[string]*token
@@ -117,6 +118,7 @@ type repository struct {
 	forks       int64
 	size        int64
 
+	lag          int64 // of the store
 	perms        map[*user]Permission
 	contributors map[*user]bool
 
@@ -180,6 +182,7 @@ func (r *repository) permission(u *user) Permission {
 
 // addRepository puts r under its name; the store must not have that name yet.
 func (st *store) addRepository(r *repository) {
+	r.lag = st.lag
 	st.repos[strings.ToLower(r.fullName())] = r
 	st.reposByID[r.id] = r
 	st.repoOrder = append(st.repoOrder, r)

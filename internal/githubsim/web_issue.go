@@ -34,7 +34,7 @@ func (s *Server) CreateIssue(fullName, login string, edit IssueEdit) (Issue, err
 		return Issue{}, err
 	}
 	c.repo = r
-	i := &issue{id: s.store.issueIDs.next(), user: c.user, state: "open", created: c.now, updated: c.now}
+	i := &issue{id: s.store.issueIDs.next(), user: c.user, state: "open", created: c.now, updated: c.now, changed: c.now}
 	if edit.PullRequest {
 		i.pull = &pullRequest{}
 	}
@@ -175,6 +175,7 @@ func (s *Server) TransferIssue(fullName string, number int64, target string) (Is
 func (c *call) transferred(old *issue, r *repository) *issue {
 	moved := *old
 	moved.id = c.st.issueIDs.next()
+	moved.changed, moved.former = c.now, nil
 	moved.comments, moved.labels, moved.assignees, moved.milestone, moved.kind = nil, nil, nil, nil, nil
 	for _, l := range old.labels {
 		if same := r.label(l.name); same != nil {
