@@ -39,5 +39,5 @@ lint: ## check formatting, go vet, go.mod and staticcheck
 	$$(GOFLAGS= go tool -n staticcheck) ./...
 
 .PHONY: bench
-bench: deps ## measure: proxy against direct, write-through, backfill
-	go test -run '^$$' -bench . -benchtime 5s -timeout 30m ./...
+bench: deps ## measure: proxy against direct, write-through, backfill (docs/performance.md)
+	go run ./internal/bench $(BENCH)
