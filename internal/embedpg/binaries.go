@@ -44,6 +44,9 @@ func findBinaries(ctx context.Context, major int, log *slog.Logger) (binaries, e
 	if b, ok := choose(found, major); ok {
 		return b, nil
 	}
+	if ctx.Err() != nil { // nothing was found because nothing could be asked any more
+		return binaries{}, fmt.Errorf("looking for PostgreSQL: %w", context.Cause(ctx))
+	}
 	b, err := fetch(ctx, fetchConfig{major: major}, log)
 	if err != nil {
 		want := fmt.Sprintf("PostgreSQL %d or newer", MinMajor)
