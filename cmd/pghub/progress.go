@@ -60,7 +60,7 @@ func (p *progress) Progress(step syncer.Progress) {
 		return
 	}
 	if p.bar == nil {
-		p.bars = mpb.New(mpb.WithOutput(p.screen), mpb.WithWidth(40))
+		p.bars = mpb.New(mpb.WithOutput(p.screen), mpb.WithWidth(40), mpb.WithAutoRefresh())
 		p.bar = p.bars.AddBar(0,
 			mpb.PrependDecorators(decor.Name("backfill "), decor.CountersNoUnit("%d / %d")),
 			mpb.AppendDecorators(decor.Percentage(), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)),
