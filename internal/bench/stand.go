@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -138,12 +139,32 @@ func startGitHub(ctx context.Context, issues int) (*github, error) {
 	g.http.ReadHeaderTimeout = 10 * time.Second
 	g.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		g.Server.ServeHTTP(w, r)
+		held := heldAnswer{ResponseWriter: w}
+		g.Server.ServeHTTP(&held, r)
 		g.spent.Add(int64(time.Since(began)))
 		g.count.Add(1)
+		held.send()
 	})
 	g.done.Go(func() { _ = g.http.Serve(listener) }) // ends with http.ErrServerClosed by close
 	return g, nil
+}
+
+// heldAnswer keeps an answer back until its time is accounted for: who got it may look at the sums at once.
+type heldAnswer struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (h *heldAnswer) WriteHeader(status int) { h.status = status }
+
+func (h *heldAnswer) Write(p []byte) (int, error) { return h.body.Write(p) }
+
+func (h *heldAnswer) send() {
+	if h.status != 0 {
+		h.ResponseWriter.WriteHeader(h.status)
+	}
+	_, _ = h.body.WriteTo(h.ResponseWriter) // a client that has gone needs no answer
 }
 
 func (g *github) close() {
