@@ -31,7 +31,7 @@ func (s *Syncer) storeOwnAccount(ctx context.Context) error {
 	}
 	var late []schema.Row
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		late, err = s.merge(ctx, tx, noRepository, rows, resp.StartedAt)
+		late, _, err = s.merge(ctx, tx, noRepository, rows, resp.StartedAt)
 		return err
 	})
 	if err != nil {

@@ -35,8 +35,15 @@ func (w *backfillWorker) Work(ctx context.Context, job *river.Job[backfillArgs])
 		return river.JobCancel(fmt.Errorf("there is no collection %q", job.Args.Collection))
 	}
 	end := time.Now().Add(w.s.tune.slice)
+	held := 0
 	for resumed := true; ; resumed = false {
-		more, err := w.s.backfillPage(ctx, c, job.Args.RepositoryID, resumed)
+		more, err := w.s.backfillPage(ctx, c, job.Args.RepositoryID, resumed, held < pageHolds)
+		if errors.Is(err, errPageHeld) {
+			if held++; wait(ctx, 500*time.Millisecond) != nil {
+				return context.Cause(ctx)
+			}
+			continue
+		}
 		if err != nil {
 			return w.s.outcome(ctx, job.Args.RepositoryID, c.name, w.s.lost(ctx, job.Args.RepositoryID, err))
 		}
@@ -49,16 +56,26 @@ func (w *backfillWorker) Work(ctx context.Context, job *river.Job[backfillArgs])
 	}
 }
 
+// While a client's INSERT waits for GitHub, no unknown row of its repository
+// can be stored. A page of them is better read again a moment later than
+// fetched row by row; after pageHolds such moments it is.
+const (
+	pageHolds    = 10
+	rowsToRefuse = 5
+)
+
+var errPageHeld = errors.New("too many rows of the page must wait")
+
 // backfillPage takes one step: it prepares the scan, or fetches and commits
 // the page that the stored link points to. It returns false when nothing is
 // left to do here.
-func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID int64, resumed bool) (more bool, err error) {
+func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID int64, resumed, patient bool) (more bool, err error) {
 	p, err := load(ctx, s.pool, repositoryID, c.name)
 	if err != nil || p.done() {
 		return false, err
 	}
 	if p.Next == "" {
-		return true, s.beginBackfill(ctx, c, p)
+		return true, s.beginBackfills(ctx, c, p)
 	}
 	resp, err := s.api.Do(ctx, ghapi.Request{Path: p.Next})
 	switch {
@@ -94,6 +111,9 @@ func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID i
 		if out, err = s.store(ctx, tx, repositoryID, c, page{items, resp.StartedAt}); err != nil {
 			return err
 		}
+		if patient && out.waiting > rowsToRefuse {
+			return errPageHeld
+		}
 		if now.Next = resp.Next; now.Backfilled {
 			// Read again, see rescan: nothing to count, nothing that waits.
 			return now.save(ctx, tx)
@@ -123,6 +143,27 @@ func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID i
 		s.log.Info("first backfill complete", "repository", now.Repository, "collection", c.name, "rows", now.Rows)
 	}
 	return !now.done(), nil
+}
+
+// beginBackfills begins with a collection and with those that wait for it, so
+// that how much there is in all is known from the start.
+func (s *Syncer) beginBackfills(ctx context.Context, c *collection, p position) error {
+	if err := s.beginBackfill(ctx, c, p); err != nil {
+		return err
+	}
+	for _, next := range collections {
+		if next.after != c.name {
+			continue
+		}
+		p, err := load(ctx, s.pool, p.RepositoryID, next.name)
+		if err == nil && p.Next == "" && !p.Backfilled {
+			err = s.beginBackfill(ctx, next, p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // beginBackfill notes from where the first poll must start, and how much
@@ -157,6 +198,7 @@ func (s *Syncer) beginBackfill(ctx context.Context, c *collection, p position) e
 type object struct {
 	ID        int64     `json:"id"`
 	Number    int64     `json:"number"`
+	Comments  int64     `json:"comments"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
@@ -196,7 +238,7 @@ func (s *Syncer) completed(ctx context.Context, tx pgx.Tx, done *collection, rep
 	}
 	// The list of comments is paged by number: a deletion while we paged
 	// moved the rest forward, over the edge of a page.
-	numbers, err := miscounted(ctx, tx, repositoryID, nil)
+	numbers, err := miscountedAnywhere(ctx, tx, repositoryID)
 	if err != nil {
 		return err
 	}

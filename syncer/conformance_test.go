@@ -152,7 +152,7 @@ func TestEditsDuringBackfill(t *testing.T) {
 // TestPullRequestsStayOut makes sure that the test data has what it takes.
 func TestPullRequestsStayOut(t *testing.T) {
 	t.Parallel()
-	b := setup(t, githubsim.Config{Seed: 5, Repos: 1, Issues: 60})
+	b := setup(t, githubsim.Config{Seed: 5, Repos: 1, Issues: 150})
 	repo := b.repos()[0]
 	pulls := 0
 	for _, raw := range b.all("repos/"+repo+"/issues", url.Values{"state": {"all"}}) {
@@ -176,6 +176,9 @@ func TestPullRequestsStayOut(t *testing.T) {
 	}
 	if n := scan[int64](b, `SELECT count(*) FROM github.issue_comment WHERE issue_id IS NULL`); n == 0 {
 		t.Error("no comment of a pull request is in the mirror")
+	}
+	if n := scan[int64](b, `SELECT count(*) FROM github.issue WHERE user_id IS NULL`); n == 0 {
+		t.Error("no issue of a deleted account is in the mirror")
 	}
 }
 

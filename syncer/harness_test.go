@@ -394,7 +394,9 @@ SELECT coalesce(m.id, (w ->> 'id')::bigint), w, to_jsonb(m), to_jsonb(jsonb_popu
 				if column == "payload" && (t == schema.Account || t == schema.Repository) || column == "issue_id" {
 					continue
 				}
-				if !reflect.DeepEqual(have[column], normal[column]) {
+				if column == "payload" {
+					diffs = append(diffs, payloadDiffs(t, key, have[column].(map[string]any), normal[column].(map[string]any))...)
+				} else if !reflect.DeepEqual(have[column], normal[column]) {
 					diffs = append(diffs, fmt.Sprintf("%s %d: %s is %v, GitHub has %v", t.Name, key, column, have[column], normal[column]))
 				}
 			}
@@ -414,6 +416,37 @@ SELECT count(*) FROM github.issue_comment c LEFT JOIN github.issue i ON i.reposi
 		diffs = append(diffs[:8], fmt.Sprintf("... %d differences", len(diffs)))
 	}
 	return strings.Join(diffs, "\n")
+}
+
+// payloadDiffs compares payloads field by field. What GitHub copies into an
+// issue from elsewhere (a milestone's counts, a label's colour) changes without
+// touching the issue; such copies are compared by id and name, the tables of
+// those objects by everything.
+func payloadDiffs(t *schema.Table, key int64, have, want map[string]any) (diffs []string) {
+	for field, w := range want {
+		h := have[field]
+		if t == schema.Issue && (field == "milestone" || field == "labels") {
+			h, w = idsAndNames(h), idsAndNames(w)
+		}
+		if !reflect.DeepEqual(h, w) {
+			diffs = append(diffs, fmt.Sprintf("%s %d: %s of the payload is %v, GitHub has %v", t.Name, key, field, h, w))
+		}
+	}
+	return diffs
+}
+
+func idsAndNames(v any) any {
+	switch v := v.(type) {
+	case []any:
+		var list []any
+		for _, o := range v {
+			list = append(list, idsAndNames(o))
+		}
+		return list
+	case map[string]any:
+		return []any{v["id"], v["name"]}
+	}
+	return v
 }
 
 // same waits until the mirror equals GitHub in the given repositories.

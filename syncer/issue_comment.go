@@ -28,24 +28,49 @@ var issueComment = &collection{
 	single:   func(id string) string { return "issues/comments/" + id },
 }
 
-// miscounted finds issues whose own count of comments differs from the number
-// of their comments in the mirror: a comment was deleted, or one slipped
-// through while the list moved. Without numbers the whole repository is
-// looked at.
-func miscounted(ctx context.Context, tx pgx.Tx, repositoryID int64, numbers []int64) ([]int64, error) {
-	rows, err := tx.Query(ctx, `
+// unsaid stands for a number of comments that GitHub has not said.
+const unsaid = -1
+
+// miscounted finds the issues and pull requests, among those given with the
+// number of comments that GitHub says they have, whose comments in the mirror
+// are others: one was deleted, or one slipped through while the list moved.
+// It also finds comments whose issue is not in the mirror.
+func miscounted(ctx context.Context, db querier, repositoryID int64, said map[int64]int64) ([]int64, error) {
+	numbers, counts := make([]int64, 0, len(said)), make([]int64, 0, len(said))
+	for number, count := range said {
+		numbers, counts = append(numbers, number), append(counts, count)
+	}
+	return numbersFrom(ctx, db, `
+SELECT s.number
+  FROM unnest($2::bigint[], $3::bigint[]) AS s (number, said)
+  LEFT JOIN github.issue i ON i.repository_id = $1 AND i.number = s.number
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS n, count(*) FILTER (WHERE c.issue_id IS NULL AND c.html_url LIKE '%/issues/%') AS stray
+         FROM github.issue_comment c WHERE c.repository_id = $1 AND c.issue_number = s.number) c
+ WHERE c.stray > 0 OR coalesce(nullif(s.said, $4), i.comments, c.n) <> c.n
+ ORDER BY s.number`, repositoryID, numbers, counts, unsaid)
+}
+
+// miscountedAnywhere is miscounted for all issues of a repository.
+func miscountedAnywhere(ctx context.Context, db querier, repositoryID int64) ([]int64, error) {
+	return numbersFrom(ctx, db, `
 SELECT i.number
   FROM github.issue i
-  LEFT JOIN LATERAL (SELECT count(*) AS n FROM github.issue_comment c WHERE c.issue_id = i.id) c ON true
- WHERE i.repository_id = $1 AND ($2::bigint[] IS NULL OR i.number = ANY ($2)) AND i.comments <> c.n
- ORDER BY i.number
- LIMIT 1000`, repositoryID, numbers)
+  LEFT JOIN (SELECT issue_id, count(*) AS n FROM github.issue_comment WHERE repository_id = $1 GROUP BY issue_id) c ON c.issue_id = i.id
+ WHERE i.repository_id = $1 AND i.comments <> coalesce(c.n, 0)
+ UNION
+SELECT issue_number FROM github.issue_comment WHERE repository_id = $1 AND issue_id IS NULL AND html_url LIKE '%/issues/%'
+ ORDER BY 1`, repositoryID)
+}
+
+func numbersFrom(ctx context.Context, db querier, sql string, args ...any) ([]int64, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, fmt.Errorf("comparing comment counts of repository %d: %w", repositoryID, err)
+		return nil, fmt.Errorf("comparing counts of comments: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return nil, fmt.Errorf("comparing comment counts of repository %d: %w", repositoryID, err)
+		return nil, fmt.Errorf("comparing counts of comments: %w", err)
 	}
 	return found, nil
 }

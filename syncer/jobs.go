@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -116,6 +117,28 @@ func (s *Syncer) newClient() (*river.Client[pgx.Tx], error) {
 	return client, nil
 }
 
+// unfinished lists the states of the jobs that would make one of these
+// arguments a duplicate. River finds out by itself, but by locking the other
+// job's row until our transaction ends, against the order in which it locks
+// such rows when jobs end.
+func (s *Syncer) unfinished(ctx context.Context, tx pgx.Tx, args river.JobArgs) ([]string, error) {
+	raw, err := json.Marshal(args)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the arguments of a job: %w", err)
+	}
+	rows, err := tx.Query(ctx, `
+SELECT state::text FROM pghub.river_job
+ WHERE kind = $1 AND args @> $2 AND args = $2 AND state::text = ANY ($3)`, args.Kind(), raw, unfinished)
+	if err != nil {
+		return nil, fmt.Errorf("looking for jobs of kind %s: %w", args.Kind(), err)
+	}
+	states, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("looking for jobs of kind %s: %w", args.Kind(), err)
+	}
+	return states, nil
+}
+
 // outcome turns the end of a job's work into what River does next, and
 // records what went wrong.
 func (s *Syncer) outcome(ctx context.Context, repositoryID int64, name string, err error) error {
@@ -127,6 +150,8 @@ func (s *Syncer) outcome(ctx context.Context, repositoryID int64, name string, e
 	}
 	if name != "" {
 		s.held(ctx, repositoryID, name, err)
+	} else {
+		s.log.Warn("a job failed and is tried again", "repository_id", repositoryID, "cause", message(err))
 	}
 	if e, ok := errors.AsType[*ghapi.Error](err); ok && e.Class == ghapi.ClassLimited {
 		return river.JobSnooze(max(time.Until(e.RetryAt), 100*time.Millisecond))
@@ -162,5 +187,19 @@ type quiet struct{ slog.Handler }
 func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
 }
+
+// Handle drops what is only the end of our own context.
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	stopped := false
+	r.Attrs(func(a slog.Attr) bool {
+		stopped = a.Key == "err" && strings.Contains(a.Value.String(), context.Canceled.Error())
+		return !stopped
+	})
+	if stopped {
+		return nil
+	}
+	return q.Handler.Handle(ctx, r)
+}
+
 func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
 func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.WithGroup(name)} }

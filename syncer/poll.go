@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,12 +37,11 @@ func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
 		return s.outcome(ctx, id, repositoryCollection, err)
 	}
 	var failed []error
-	touched := map[int64]bool{}
+	comments := map[int64]int64{}
 	for _, c := range collections {
-		var numbers []int64
 		var err error
 		if c.changes != nil {
-			numbers, err = s.pollChanges(ctx, c, id)
+			err = s.pollChanges(ctx, c, id, comments)
 		} else {
 			err = s.pollList(ctx, c, id)
 		}
@@ -54,12 +52,9 @@ func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
 			}
 			failed = append(failed, err)
 		}
-		for _, n := range numbers {
-			touched[n] = true
-		}
 	}
-	if len(touched) > 0 {
-		if err := s.recount(ctx, id, slices.Collect(maps.Keys(touched))); err != nil {
+	if len(comments) > 0 {
+		if err := s.recount(ctx, id, comments); err != nil {
 			failed = append(failed, err)
 		}
 	}
@@ -69,11 +64,11 @@ func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
 // pollChanges reads what changed since the cursor. It continues by the time
 // of the last object read, not by the page: when an object in front of us
 // changes, it moves to the end, the rest moves up, and a page number would
-// jump over one.
-func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID int64) (touched []int64, err error) {
+// jump over one. What GitHub says about numbers of comments goes to comments.
+func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID int64, comments map[int64]int64) error {
 	p, err := load(ctx, s.pool, repositoryID, c.name)
 	if err != nil || !p.Backfilled {
-		return nil, err
+		return err
 	}
 	var since time.Time
 	if !p.Cursor.Since.IsZero() {
@@ -89,17 +84,17 @@ func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID in
 		resp, err := s.api.Do(ctx, r)
 		if ghapi.ClassOf(err) == ghapi.ClassGone {
 			// Issues are switched off: nothing changes any more.
-			return touched, p.save(ctx, s.pool)
+			return p.save(ctx, s.pool)
 		}
 		if err != nil {
-			return touched, fmt.Errorf("asking what changed in %s: %w", c.name, err)
+			return fmt.Errorf("asking what changed in %s: %w", c.name, err)
 		}
 		if resp.NotModified {
-			return touched, p.save(ctx, s.pool)
+			return p.save(ctx, s.pool)
 		}
 		var items []json.RawMessage
 		if err := resp.Decode(&items); err != nil {
-			return touched, err
+			return err
 		}
 		var out stored
 		err = inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
@@ -119,11 +114,15 @@ func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID in
 			return p.save(ctx, tx)
 		})
 		if err != nil {
-			return touched, err
+			return err
 		}
-		touched = append(touched, out.numbers...)
+		for number, said := range out.comments {
+			if _, known := comments[number]; !known || said != unsaid {
+				comments[number] = said
+			}
+		}
 		if err := s.settleLate(ctx, repositoryID, out.late, resp.StartedAt); err != nil {
-			return touched, err
+			return err
 		}
 		if resp.Next == "" {
 			break
@@ -136,7 +135,7 @@ func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID in
 			next = resp.Next
 		}
 	}
-	return touched, nil
+	return nil
 }
 
 // since is the list of what changed at or after t; of everything if t is zero.
@@ -157,16 +156,16 @@ func (c cursor) tagOf(url string) string {
 	return ""
 }
 
-// recount looks again at issues that a poll saw and whose comments are not
-// all in the mirror, or are no longer all at GitHub.
-func (s *Syncer) recount(ctx context.Context, repositoryID int64, numbers []int64) error {
+// recount looks again at issues and pull requests that a poll saw and whose
+// comments are not all in the mirror, or are no longer all at GitHub.
+func (s *Syncer) recount(ctx context.Context, repositoryID int64, comments map[int64]int64) error {
 	for _, name := range []string{issue.name, issueComment.name} {
-		if p, err := load(ctx, s.pool, repositoryID, name); err != nil || !p.Backfilled {
+		if p, err := load(ctx, s.pool, repositoryID, name); err != nil || !p.done() {
 			return err
 		}
 	}
 	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		off, err := miscounted(ctx, tx, repositoryID, numbers)
+		off, err := miscounted(ctx, tx, repositoryID, comments)
 		if err != nil {
 			return err
 		}

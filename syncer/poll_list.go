@@ -56,7 +56,7 @@ func (s *Syncer) pollList(ctx context.Context, c *collection, repositoryID int64
 			late = append(late, out)
 		}
 		for _, id := range gone {
-			done, err := s.remove(ctx, tx, c.table, []int64{id})
+			done, err := s.remove(ctx, tx, repositoryID, c.table, []int64{id})
 			if err != nil {
 				return err
 			}
@@ -154,19 +154,24 @@ func (s *Syncer) vanished(ctx context.Context, c *collection, repositoryID int64
 			listed = append(listed, o.ID)
 		}
 	}
-	return s.missing(ctx, c, repositoryID, "repository_id", repositoryID, listed, list[0].fetchedAt)
+	return s.missing(ctx, c, repositoryID, 0, listed, list[0].fetchedAt)
 }
 
-// missing confirms which rows of c that have the value owner in column by are
-// not listed and do not exist at GitHub either.
-func (s *Syncer) missing(ctx context.Context, c *collection, repositoryID int64, by string, owner int64, listed []int64, fetchedAt time.Time) (gone []int64, undecided bool, err error) {
+// missing confirms which rows of a repository (with a number: of one issue in
+// it) are not listed and do not exist at GitHub either.
+func (s *Syncer) missing(ctx context.Context, c *collection, repositoryID, number int64, listed []int64, fetchedAt time.Time) (gone []int64, undecided bool, err error) {
+	args := []any{repositoryID, slices.Concat([]int64{}, listed), time.Since(fetchedAt) + s.tune.settle}
+	within := ""
+	if number != 0 {
+		within, args = "AND issue_number = $4", append(args, number)
+	}
 	// Ages rather than times are compared: the clocks of this machine and of
 	// the database need not agree.
 	sql := fmt.Sprintf(`
 SELECT id, %s::text AS key, synced_at < clock_timestamp() - $3::interval AS settled
-  FROM github.%s WHERE %s = $1 AND id <> ALL ($2) ORDER BY id`,
-		pgx.Identifier{c.key}.Sanitize(), pgx.Identifier{c.name}.Sanitize(), pgx.Identifier{by}.Sanitize())
-	rows, err := s.pool.Query(ctx, sql, owner, slices.Concat([]int64{}, listed), time.Since(fetchedAt)+s.tune.settle)
+  FROM github.%s WHERE repository_id = $1 AND id <> ALL ($2) %s ORDER BY id`,
+		pgx.Identifier{c.key}.Sanitize(), pgx.Identifier{c.name}.Sanitize(), within)
+	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, false, fmt.Errorf("comparing %s with GitHub's list: %w", c.name, err)
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +39,16 @@ func (s *Syncer) enqueueRefetches(ctx context.Context, tx pgx.Tx, jobs []refetch
 		}
 		seen[args] = true
 		for ; args.Round < rounds; args.Round++ {
+			states, err := s.unfinished(ctx, tx, args)
+			if err != nil {
+				return err
+			}
+			if len(states) > 0 {
+				if slices.Contains(states, string(rivertype.JobStateRunning)) {
+					continue
+				}
+				break
+			}
 			r, err := s.client.InsertTx(ctx, tx, args, nil)
 			if err != nil {
 				return fmt.Errorf("queueing a refetch of issue %d of repository %d: %w", args.Number, args.RepositoryID, err)
@@ -135,16 +147,11 @@ func (s *Syncer) refetchIssue(ctx context.Context, args refetchArgs, tries int) 
 	if err != nil {
 		return s.issueGone(ctx, args, err, tries)
 	}
-	number, err := s.storeOne(ctx, args.RepositoryID, issue, resp)
-	if err != nil || number == 0 {
+	var o object
+	if err := resp.Decode(&o); err != nil {
 		return err
 	}
-	off := []int64{}
-	err = inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		off, err = miscounted(ctx, tx, args.RepositoryID, []int64{number})
-		return err
-	})
-	if err != nil || len(off) == 0 {
+	if err := s.storeOne(ctx, args.RepositoryID, issue, resp); err != nil {
 		return err
 	}
 	// Before the comments' own backfill the mirror holds none; that is no
@@ -152,33 +159,35 @@ func (s *Syncer) refetchIssue(ctx context.Context, args refetchArgs, tries int) 
 	if p, err := load(ctx, s.pool, args.RepositoryID, issueComment.name); err != nil || !p.Backfilled {
 		return err
 	}
+	off, err := miscounted(ctx, s.pool, args.RepositoryID, map[int64]int64{args.Number: o.Comments})
+	if err != nil || len(off) == 0 {
+		return err
+	}
 	return s.refetchComments(ctx, args)
 }
 
-// storeOne merges a single object, and reports the number of the issue it is
-// or belongs to. It returns errHeld when the object itself must wait, and 0
-// when it is a pull request.
-func (s *Syncer) storeOne(ctx context.Context, repositoryID int64, c *collection, resp *ghapi.Response) (number int64, err error) {
+// storeOne merges a single object. It returns errHeld when the object itself
+// must wait. A pull request is not stored.
+func (s *Syncer) storeOne(ctx context.Context, repositoryID int64, c *collection, resp *ghapi.Response) error {
 	rows, err := c.table.Rows(json.RawMessage(resp.Body), schema.Scope{RepositoryID: repositoryID})
 	if errors.Is(err, schema.ErrPullRequest) {
-		return 0, nil
+		return nil
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	number, _ = issueNumber(rows[len(rows)-1])
 	var result schema.UpsertResult
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		result, err = schema.Upsert(ctx, tx, rows, resp.StartedAt)
+		result, err = s.upsert(ctx, tx, repositoryID, rows, resp.StartedAt)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("storing %s of issue %d: %w", c.name, number, err)
+		return fmt.Errorf("storing an object of %s: %w", c.name, err)
 	}
 	if slices.ContainsFunc(result.Deferred, func(r schema.Row) bool { return r.Table == c.table }) {
-		return 0, errHeld
+		return errHeld
 	}
-	return number, s.settleLate(ctx, repositoryID, result.Deferred, resp.StartedAt)
+	return s.settleLate(ctx, repositoryID, result.Deferred, resp.StartedAt)
 }
 
 // issueGone deals with a GET of an issue that failed. Only what GitHub says
@@ -215,25 +224,23 @@ func (s *Syncer) issueGone(ctx context.Context, args refetchArgs, cause error, t
 			return errHeld
 		}
 	}
-	if known {
-		done := false
-		if err := inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-			var comments []int64
-			if moved != nil {
-				if comments, err = commentsOf(ctx, tx, id); err != nil {
-					return err
-				}
-			}
-			if done, err = s.remove(ctx, tx, schema.Issue, []int64{id}); err != nil {
-				return err
-			}
-			return forgetTombstones(ctx, tx, comments)
-		}); err != nil {
+	var kept []int64
+	if moved != nil {
+		if kept, err = s.commentsAt(ctx, moved); err != nil {
 			return err
 		}
-		if !done {
-			return errHeld
-		}
+	}
+	done := false
+	if err := inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		done, err = s.removeIssue(ctx, tx, args, id, kept)
+		return err
+	}); err != nil {
+		return err
+	}
+	if !done {
+		return errHeld
+	}
+	if known {
 		s.log.Info("an issue is gone from its repository", "repository_id", args.RepositoryID, "number", args.Number, "why", class.String())
 	}
 	if moved != nil {
@@ -242,16 +249,75 @@ func (s *Syncer) issueGone(ctx context.Context, args refetchArgs, cause error, t
 	return nil
 }
 
+// removeIssue deletes an issue and its comments, those too that came without
+// the issue itself (id 0). The comments named by kept live on elsewhere and get
+// no tombstones. It returns false while a client's transaction is in the way.
+func (s *Syncer) removeIssue(ctx context.Context, tx pgx.Tx, args refetchArgs, id int64, kept []int64) (bool, error) {
+	comments, err := numbersFrom(ctx, tx, `SELECT id FROM github.issue_comment WHERE repository_id = $1 AND issue_number = $2`, args.RepositoryID, args.Number)
+	if err != nil {
+		return false, err
+	}
+	if done, err := s.remove(ctx, tx, args.RepositoryID, schema.IssueComment, comments); err != nil || !done {
+		return false, err
+	}
+	if id != 0 {
+		done, err := s.remove(ctx, tx, args.RepositoryID, schema.Issue, []int64{id})
+		if err == nil && !done {
+			err = errHeld // also undoes the removal of the comments
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM pghub.tombstone WHERE table_name = 'issue_comment' AND id = ANY ($1)`, kept); err != nil {
+		return false, fmt.Errorf("keeping the comments of a transferred issue out of the tombstones: %w", err)
+	}
+	return true, nil
+}
+
+// commentsAt lists the ids of the comments of a transferred issue. Whether they
+// keep their ids is not documented. None are listed of an issue that went where
+// this credential cannot follow, or that is gone by now.
+func (s *Syncer) commentsAt(ctx context.Context, t *transfer) (ids []int64, err error) {
+	path := refetchPath(refetchArgs{RepositoryID: t.repositoryID, Number: t.number}) + "/comments"
+	err = s.api.Pages(ctx, ghapi.Request{Path: path, Query: query(), NoRedirect: true}, func(resp *ghapi.Response) error {
+		var list []object
+		err := resp.Decode(&list)
+		for _, o := range list {
+			ids = append(ids, o.ID)
+		}
+		return err
+	})
+	switch ghapi.ClassOf(err) {
+	case ghapi.ClassNotFound, ghapi.ClassGone, ghapi.ClassPermission, ghapi.ClassMoved:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the comments of a transferred issue: %w", err)
+	}
+	return ids, nil
+}
+
 // transfer is where an issue went.
 type transfer struct {
 	repositoryID, number int64
 }
+
+// issueByID is how GitHub names the new place of an issue.
+var issueByID = regexp.MustCompile(`/repositories/([0-9]+)/issues/([0-9]+)$`)
 
 // transferred confirms that a redirect leads to another repository.
 func (s *Syncer) transferred(ctx context.Context, args refetchArgs, cause error) (*transfer, error) {
 	e, ok := errors.AsType[*ghapi.Error](cause)
 	if !ok || e.Location == "" || e.Status == http.StatusTemporaryRedirect || e.Status == http.StatusFound {
 		return nil, cause
+	}
+	if m := issueByID.FindStringSubmatch(e.Location); m != nil {
+		home, err1 := strconv.ParseInt(m[1], 10, 64)
+		number, err2 := strconv.ParseInt(m[2], 10, 64)
+		if err1 == nil && err2 == nil && home != args.RepositoryID {
+			return &transfer{home, number}, nil
+		}
 	}
 	resp, err := s.api.Do(ctx, ghapi.Request{Path: e.Location})
 	if err != nil {
@@ -308,8 +374,7 @@ func (s *Syncer) refetchComment(ctx context.Context, args refetchArgs, tries int
 	resp, err := s.api.Do(ctx, ghapi.Request{Path: refetchPath(args), NoRedirect: true})
 	switch class := ghapi.ClassOf(err); {
 	case err == nil:
-		_, err := s.storeOne(ctx, args.RepositoryID, issueComment, resp)
-		return err
+		return s.storeOne(ctx, args.RepositoryID, issueComment, resp)
 	case class != ghapi.ClassNotFound && class != ghapi.ClassGone && class != ghapi.ClassMoved:
 		return err
 	case tries == 0:
@@ -319,19 +384,12 @@ func (s *Syncer) refetchComment(ctx context.Context, args refetchArgs, tries int
 	return s.Refetch(ctx, args.RepositoryID, args.Number)
 }
 
-// refetchComments compares the comments of one issue with GitHub's list.
+// refetchComments compares the comments of one issue or pull request with
+// GitHub's list.
 func (s *Syncer) refetchComments(ctx context.Context, args refetchArgs) error {
-	var issueID int64
-	err := s.pool.QueryRow(ctx, `SELECT id FROM github.issue WHERE repository_id = $1 AND number = $2`, args.RepositoryID, args.Number).Scan(&issueID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("looking up issue %d of repository %d: %w", args.Number, args.RepositoryID, err)
-	}
 	var listed []int64
 	var startedAt time.Time
-	err = s.api.Pages(ctx, ghapi.Request{Path: refetchPath(args) + "/comments", Query: query()}, func(resp *ghapi.Response) error {
+	err := s.api.Pages(ctx, ghapi.Request{Path: refetchPath(args) + "/comments", Query: query(), NoRedirect: true}, func(resp *ghapi.Response) error {
 		if startedAt.IsZero() {
 			startedAt = resp.StartedAt
 		}
@@ -359,13 +417,13 @@ func (s *Syncer) refetchComments(ctx context.Context, args refetchArgs) error {
 	if err != nil {
 		return fmt.Errorf("reading the comments of issue %d: %w", args.Number, err)
 	}
-	gone, undecided, err := s.missing(ctx, issueComment, args.RepositoryID, "issue_id", issueID, listed, startedAt)
+	gone, undecided, err := s.missing(ctx, issueComment, args.RepositoryID, args.Number, listed, startedAt)
 	if err != nil {
 		return err
 	}
 	for _, id := range gone {
 		err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
-			done, err := s.remove(ctx, tx, schema.IssueComment, []int64{id})
+			done, err := s.remove(ctx, tx, args.RepositoryID, schema.IssueComment, []int64{id})
 			undecided = undecided || !done
 			return err
 		})

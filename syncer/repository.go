@@ -88,7 +88,8 @@ func (s *Syncer) storeRepository(ctx context.Context, tx pgx.Tx, raw json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	return s.merge(ctx, tx, rows[len(rows)-1].ID(), rows, fetchedAt)
+	late, _, err := s.merge(ctx, tx, rows[len(rows)-1].ID(), rows, fetchedAt)
+	return late, err
 }
 
 // adopt stores a repository that is to be followed and queues what its first
@@ -155,7 +156,14 @@ func (s *Syncer) queueBackfills(ctx context.Context, tx pgx.Tx, repositoryID int
 		if done[c.name] || !done[c.after] {
 			continue
 		}
-		if _, err := s.client.InsertTx(ctx, tx, backfillArgs{repositoryID, c.name}, nil); err != nil {
+		args := backfillArgs{repositoryID, c.name}
+		if states, err := s.unfinished(ctx, tx, args); err != nil || len(states) > 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := s.client.InsertTx(ctx, tx, args, nil); err != nil {
 			return fmt.Errorf("queueing the backfill of %s of repository %d: %w", c.name, repositoryID, err)
 		}
 	}

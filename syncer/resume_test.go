@@ -177,6 +177,81 @@ func TestHeldRow(t *testing.T) {
 	b.same(repo)
 }
 
+// TestStoredLinkRefused: a link that GitHub does not take any more (here: its
+// address changed) starts the list over instead of ending the backfill.
+func TestStoredLinkRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, githubsim.Config{Seed: 67, Repos: 1, Issues: 250})
+	repo := b.repos()[0]
+	hold := b.sim.AddFault(githubsim.Fault{Path: "/repositories/*/issues", Query: "sort=created", Skip: 3, Status: 500})
+	first := b.start(options{repos: []string{repo}})
+	b.eventually("a page is stored", func() string {
+		if scan[int64](b, `SELECT count(*) FROM github.issue`) == 0 {
+			return "none"
+		}
+		return ""
+	})
+	first.stop()
+	b.sim.RemoveFault(hold)
+	if tag, err := b.pool.Exec(b.ctx, `UPDATE pghub.sync_state SET next_url = 'http://github.invalid/repositories/1/issues?page=2' WHERE collection = 'issue' AND next_url LIKE 'http%'`); err != nil || tag.RowsAffected() != 1 {
+		t.Fatalf("%v, %v", tag, err)
+	}
+	b.start(options{repos: []string{repo}})
+	b.ready()
+	b.same(repo)
+}
+
+// TestOpenCreate: an issue that a client's INSERT is about to store is left to
+// it; when the client is done and did not store it, the syncer does.
+func TestOpenCreate(t *testing.T) {
+	t.Parallel()
+	b := setup(t, githubsim.Config{Seed: 71, Repos: 1, Issues: 20})
+	repo := b.repos()[0]
+	b.start(options{repos: []string{repo}})
+	b.ready()
+	b.same(repo)
+	entry := scan[int64](b, `
+INSERT INTO pghub.write (statement, ordinal, table_name, op, repository_id, change, role, application, kind, proxy, pid, xid)
+SELECT nextval('pghub.write_statement'), 0, 'issue', 'insert', id, '{}', 'app', '', 'insert', 1, 1, pg_current_xact_id() FROM github.repository
+RETURNING id`)
+	n := b.open(repo, map[string]any{"title": "by a client"})
+	old := b.open(repo, map[string]any{"title": "somebody else's"})
+	b.edit(repo, 1, map[string]any{"title": "an edit meanwhile"})
+	b.eventually("known rows are kept current", func() string {
+		if scan[int64](b, `SELECT count(*) FROM github.issue WHERE title = 'an edit meanwhile'`) == 0 {
+			return "not yet"
+		}
+		return ""
+	})
+	count := func() int64 {
+		return scan[int64](b, `SELECT count(*) FROM github.issue WHERE number = ANY ($1)`, []int64{n, old})
+	}
+	if found := count(); found != 0 {
+		t.Errorf("%d new rows are in the mirror while a create has no answer", found)
+	}
+	answered := scan[int64](b, `UPDATE pghub.write SET row_id = $2, number = $3, status = 'answered' WHERE id = $1 RETURNING row_id`, entry, b.issueID(repo, n), n)
+	b.eventually("the other new row arrives", func() string {
+		if scan[int64](b, `SELECT count(*) FROM github.issue WHERE number = $1`, old) == 0 {
+			return "not yet"
+		}
+		return ""
+	})
+	if found := count(); found != 1 {
+		t.Errorf("issue %d, which the client is about to store, is in the mirror", answered)
+	}
+	b.exec(`UPDATE pghub.write SET closed_at = clock_timestamp(), status = 'repaired' WHERE id = $1`, entry)
+	b.same(repo)
+}
+
+func (b *bundle) issueID(repo string, n int64) int64 {
+	b.t.Helper()
+	i, err := b.sim.Issue(repo, n)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return i.ID
+}
+
 // TestStop: Run ends soon and with its jobs put back.
 func TestStop(t *testing.T) {
 	t.Parallel()

@@ -60,11 +60,11 @@ const followedIDs = `(SELECT 0::bigint AS id UNION SELECT repository_id FROM pgh
 // queueDue queues the polls that are due and returns the time to the next.
 func (s *Syncer) queueDue(ctx context.Context) (time.Duration, error) {
 	for {
-		n, err := s.queueSomeDue(ctx)
+		more, err := s.queueOneDue(ctx)
 		if err != nil {
 			return 0, err
 		}
-		if n == 0 {
+		if !more {
 			break
 		}
 	}
@@ -82,10 +82,10 @@ SELECT extract(epoch FROM min(s.next_poll_at) - clock_timestamp())::float8
 	return time.Duration(*seconds * float64(time.Second)), nil
 }
 
-// queueSomeDue moves the due time and queues the job in one transaction. A
-// poll in time keeps its rhythm; one that is late by more than an interval
-// gets a random place in the next.
-func (s *Syncer) queueSomeDue(ctx context.Context) (n int, err error) {
+// queueOneDue moves a due time and queues the job in one transaction. A poll in
+// time keeps its rhythm; one that is late by more than an interval gets a
+// random place in the next. It returns false when nothing is due.
+func (s *Syncer) queueOneDue(ctx context.Context) (more bool, err error) {
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 UPDATE pghub.sync_state s
@@ -95,7 +95,7 @@ UPDATE pghub.sync_state s
           FROM pghub.sync_state
          WHERE next_poll_at <= clock_timestamp() AND repository_id IN `+followedIDs+`
          ORDER BY next_poll_at
-         LIMIT 100
+         LIMIT 1
            FOR UPDATE SKIP LOCKED) d
  WHERE s.repository_id = d.repository_id AND s.collection = d.collection
 RETURNING s.repository_id`, s.tune.discover, s.cfg.PollInterval)
@@ -106,20 +106,20 @@ RETURNING s.repository_id`, s.tune.discover, s.cfg.PollInterval)
 		if err != nil {
 			return fmt.Errorf("looking for due polls: %w", err)
 		}
-		n = len(ids)
-		for _, id := range ids {
-			if id == noRepository {
-				_, err = s.client.InsertTx(ctx, tx, discoverArgs{}, nil)
-			} else {
-				_, err = s.client.InsertTx(ctx, tx, pollArgs{id}, nil)
-			}
-			if err != nil {
-				return fmt.Errorf("queueing a poll: %w", err)
-			}
+		if more = len(ids) > 0; !more {
+			return nil
+		}
+		if ids[0] == noRepository {
+			_, err = s.client.InsertTx(ctx, tx, discoverArgs{}, nil)
+		} else {
+			_, err = s.client.InsertTx(ctx, tx, pollArgs{ids[0]}, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("queueing a poll: %w", err)
 		}
 		return nil
 	})
-	return n, err
+	return more, err
 }
 
 // upkeep keeps the lock of this process, takes over the jobs of dead ones and
@@ -131,21 +131,19 @@ func (s *Syncer) upkeep(ctx context.Context) error {
 	if err := s.takeOver(ctx); err != nil {
 		return err
 	}
-	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
+	rows, err := s.pool.Query(ctx, `
 SELECT DISTINCT repository_id FROM pghub.sync_state WHERE (backfilled_at IS NULL OR next_url IS NOT NULL) AND repository_id <> 0 AND repository_id IN `+followedIDs)
-		if err != nil {
-			return fmt.Errorf("looking for unfinished backfills: %w", err)
+	if err != nil {
+		return fmt.Errorf("looking for unfinished backfills: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("looking for unfinished backfills: %w", err)
+	}
+	for _, id := range ids {
+		if err := inTx(ctx, s.pool, func(tx pgx.Tx) error { return s.queueBackfills(ctx, tx, id) }); err != nil {
+			return err
 		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-		if err != nil {
-			return fmt.Errorf("looking for unfinished backfills: %w", err)
-		}
-		for _, id := range ids {
-			if err := s.queueBackfills(ctx, tx, id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }

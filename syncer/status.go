@@ -73,22 +73,28 @@ func (s *Syncer) Status(ctx context.Context) ([]CollectionStatus, error) { retur
 
 // Ready tells whether the first backfill of everything that can be followed is
 // complete. A repository that GitHub does not show is part of the list with
-// its error but does not keep the rest from being ready. Rows are those the
-// backfill stored, which costs less than counting.
+// its error but does not keep the rest from being ready, unless nothing else is
+// there. Rows are those the backfill stored, which costs less than counting.
 func Ready(ctx context.Context, pool *pgxpool.Pool) (bool, []CollectionStatus, error) {
 	list, err := status(ctx, pool)
 	if err != nil {
 		return false, nil, err
 	}
-	ready, found := true, false
+	var followed, refused int
+	ready := false // until the credential's own row says so
 	for _, c := range list {
-		if c.RepositoryID == noRepository && c.Collection == repositoryCollection || c.State == StateAccessLost && !c.Complete {
-			continue
+		switch {
+		case c.Collection == accountCollection:
+			ready = c.Complete
+		case c.Complete:
+			followed++
+		case c.RepositoryID == noRepository && c.State == StateError || c.State == StateAccessLost:
+			refused++
+		default:
+			return false, list, nil
 		}
-		found = true
-		ready = ready && c.Complete
 	}
-	return ready && found, list, nil
+	return ready && (followed > 0 || refused == 0), list, nil
 }
 
 // Ready is the package's function of the same name on the syncer's pool.

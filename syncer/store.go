@@ -26,11 +26,15 @@ type page struct {
 type stored struct {
 	// rows of the collection's own table that the page held.
 	rows int64
-	// numbers of the issues that the page held, or whose comments it held.
-	numbers []int64
+	// comments are, by the number of each issue and pull request that the page
+	// held, how many comments GitHub says it has; unsaid for those that the
+	// page held comments of.
+	comments map[int64]int64
 	// late rows could not be merged because another transaction held them or
 	// newer news of them; settle tries them once more after the commit.
 	late []schema.Row
+	// waiting counts the rows that became refetch jobs.
+	waiting int
 	// newest is the latest updated_at of all objects, dropped ones included.
 	newest time.Time
 }
@@ -38,18 +42,19 @@ type stored struct {
 // store merges a page into the mirror inside the caller's transaction. Rows
 // that must wait are put into the queue in the same transaction.
 func (s *Syncer) store(ctx context.Context, tx pgx.Tx, repositoryID int64, c *collection, p page) (stored, error) {
-	var out stored
+	out := stored{comments: map[int64]int64{}}
 	var rows []schema.Row
 	scope := schema.Scope{RepositoryID: repositoryID}
 	for _, raw := range p.items {
-		var stamp struct {
-			UpdatedAt time.Time `json:"updated_at"`
-		}
-		if err := json.Unmarshal(raw, &stamp); err != nil {
+		var o object
+		if err := json.Unmarshal(raw, &o); err != nil {
 			return out, fmt.Errorf("decoding an object of the %s list: %w", c.name, err)
 		}
-		if stamp.UpdatedAt.After(out.newest) {
-			out.newest = stamp.UpdatedAt
+		if o.UpdatedAt.After(out.newest) {
+			out.newest = o.UpdatedAt
+		}
+		if c == issue {
+			out.comments[o.Number] = o.Comments
 		}
 		own, err := c.table.Rows(raw, scope)
 		if errors.Is(err, schema.ErrPullRequest) {
@@ -60,38 +65,67 @@ func (s *Syncer) store(ctx context.Context, tx pgx.Tx, repositoryID int64, c *co
 		}
 		rows = append(rows, own...)
 		out.rows++
-		if n, ok := issueNumber(own[len(own)-1]); ok {
-			out.numbers = append(out.numbers, n)
+		if n, ok := issueNumber(own[len(own)-1]); ok && c == issueComment {
+			out.comments[n] = unsaid
 		}
 	}
 	var err error
-	out.late, err = s.merge(ctx, tx, repositoryID, rows, p.fetchedAt)
+	out.late, out.waiting, err = s.merge(ctx, tx, repositoryID, rows, p.fetchedAt)
 	return out, err
 }
 
 // merge upserts rows. Of those that must wait, issues and comments become
-// refetch jobs; the others are returned.
-func (s *Syncer) merge(ctx context.Context, tx pgx.Tx, repositoryID int64, rows []schema.Row, fetchedAt time.Time) (late []schema.Row, err error) {
+// refetch jobs, which are counted; the others are returned.
+func (s *Syncer) merge(ctx context.Context, tx pgx.Tx, repositoryID int64, rows []schema.Row, fetchedAt time.Time) (late []schema.Row, waiting int, err error) {
 	if len(rows) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
-	result, err := schema.Upsert(ctx, tx, rows, fetchedAt)
+	result, err := s.upsert(ctx, tx, repositoryID, rows, fetchedAt)
 	if err != nil {
-		return nil, fmt.Errorf("merging rows of repository %d: %w", repositoryID, err)
+		return nil, 0, err
 	}
-	var again []refetchArgs
+	var jobs []refetchArgs
 	for _, row := range result.Deferred {
 		switch number, _ := issueNumber(row); {
 		case row.Table == schema.Issue:
-			again = append(again, refetchArgs{RepositoryID: repositoryID, Number: number})
+			jobs = append(jobs, refetchArgs{RepositoryID: repositoryID, Number: number})
 		case row.Table == schema.IssueComment:
 			id, _ := row.Get("id").(int64)
-			again = append(again, refetchArgs{RepositoryID: repositoryID, Number: number, CommentID: id})
+			jobs = append(jobs, refetchArgs{RepositoryID: repositoryID, Number: number, CommentID: id})
 		default:
 			late = append(late, row)
 		}
 	}
-	return late, s.enqueueRefetches(ctx, tx, again)
+	return late, len(jobs), s.enqueueRefetches(ctx, tx, jobs)
+}
+
+// upsert is schema.Upsert, one at a time for each repository, and with the
+// labels of issues as the label table has them.
+func (s *Syncer) upsert(ctx context.Context, tx pgx.Tx, repositoryID int64, rows []schema.Row, fetchedAt time.Time) (schema.UpsertResult, error) {
+	if err := inTurn(ctx, tx, repositoryID); err != nil {
+		return schema.UpsertResult{}, err
+	}
+	result, err := schema.Upsert(ctx, tx, rows, fetchedAt)
+	if err != nil {
+		return result, fmt.Errorf("merging rows of repository %d: %w", repositoryID, err)
+	}
+	var issues []int64
+	for _, row := range rows {
+		if row.Table == schema.Issue {
+			issues = append(issues, row.ID())
+		}
+	}
+	return result, alignLabels(ctx, tx, issues)
+}
+
+// inTurn makes the syncer's transactions on one repository follow one another:
+// what one of them renames or deletes, another must not bring back from a page
+// that it fetched before. The lock ends with the transaction.
+func inTurn(ctx context.Context, tx pgx.Tx, repositoryID int64) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lockClass)<<32^repositoryID); err != nil {
+		return fmt.Errorf("waiting for the turn on repository %d: %w", repositoryID, err)
+	}
+	return nil
 }
 
 // settleLate merges rows that were locked when their page was merged. Such locks
@@ -106,7 +140,7 @@ func (s *Syncer) settleLate(ctx context.Context, repositoryID int64, late []sche
 			}
 		}
 		err := inTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-			late, err = s.merge(ctx, tx, repositoryID, late, fetchedAt)
+			late, _, err = s.merge(ctx, tx, repositoryID, late, fetchedAt)
 			return err
 		})
 		if err != nil {
@@ -150,7 +184,10 @@ func integer(v any) (int64, bool) {
 // remove deletes rows that GitHub certainly has no longer, with all that
 // belongs to them. It returns false, having changed nothing, while a client's
 // transaction holds one of the rows.
-func (s *Syncer) remove(ctx context.Context, tx pgx.Tx, t *schema.Table, ids []int64) (bool, error) {
+func (s *Syncer) remove(ctx context.Context, tx pgx.Tx, repositoryID int64, t *schema.Table, ids []int64) (bool, error) {
+	if err := inTurn(ctx, tx, repositoryID); err != nil {
+		return false, err
+	}
 	err := schema.Delete(ctx, tx, t, ids)
 	if errors.Is(err, schema.ErrLocked) {
 		return false, nil
@@ -158,13 +195,17 @@ func (s *Syncer) remove(ctx context.Context, tx pgx.Tx, t *schema.Table, ids []i
 	return err == nil, err
 }
 
-// inTx runs fn in a transaction, again if Postgres chose it as the victim of
-// a deadlock or a serialization failure.
+// again are the SQLSTATEs after which a transaction is worth another try:
+// deadlock, serialization failure, and a reference whose target another
+// transaction deleted before ours was committed.
+var again = map[string]bool{"40P01": true, "40001": true, "23503": true}
+
+// inTx runs fn in a transaction, up to five times when others were in the way.
 func inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, pool, fn)
 		var e *pgconn.PgError
-		if err == nil || try == 5 || !errors.As(err, &e) || e.Code != "40P01" && e.Code != "40001" {
+		if err == nil || try == 5 || !errors.As(err, &e) || !again[e.Code] {
 			return err
 		}
 		if err := wait(ctx, 20*time.Millisecond<<try); err != nil {

@@ -60,13 +60,30 @@ func (s *Syncer) Run(ctx context.Context) error {
 	if s.started.Swap(true) {
 		return errors.New("this syncer ran before")
 	}
+	defer s.identity.release()
+	if err := s.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	s.schedule(ctx)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := s.client.StopAndCancel(stop); err != nil {
+		return fmt.Errorf("stopping the job queue: %w", err)
+	}
+	return nil
+}
+
+// begin does what must be done before the first job runs.
+func (s *Syncer) begin(ctx context.Context) error {
 	if err := s.configure(ctx); err != nil {
 		return err
 	}
 	if err := s.identity.hold(ctx, s.pool); err != nil {
 		return err
 	}
-	defer s.identity.release()
 	if err := s.takeOver(ctx); err != nil {
 		return err
 	}
@@ -74,12 +91,6 @@ func (s *Syncer) Run(ctx context.Context) error {
 	// so that interrupted jobs are put back rather than counted as failed.
 	if err := s.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("starting the job queue: %w", err)
-	}
-	s.schedule(ctx)
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := s.client.StopAndCancel(stop); err != nil {
-		return fmt.Errorf("stopping the job queue: %w", err)
 	}
 	return nil
 }
