@@ -109,6 +109,15 @@ func (p *plannedRows) add(message string) {
 		p.err = refusal("XX000", errBadReport.Error()).detail("%v", err)
 		return
 	}
+	if c.id != 0 {
+		for _, other := range p.changes {
+			if other.Table == c.Table && other.id == c.id && p.err == nil {
+				p.err = refusal("0A000", fmt.Sprintf("this statement changes the same row of %q more than once", c.Table)).
+					detail("Nothing was sent to GitHub. The row's id is %d.", c.id).
+					hint("Change it once; set labels and assignees of an issue together, in its arrays.")
+			}
+		}
+	}
 	p.changes = append(p.changes, c)
 }
 

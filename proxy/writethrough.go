@@ -398,7 +398,6 @@ func (s *session) answerSettings(changes []change, answers []writers.Result) (qu
 			if a.Row, err = row.JSON(); err != nil {
 				return err
 			}
-			a.Row = withSyncedAt(a.Row, time.Now())
 		}
 		body, err := json.Marshal(a)
 		if err != nil {
@@ -435,15 +434,6 @@ func (s *session) answerSettings(changes []change, answers []writers.Result) (qu
 // returning its value. All values are plain ASCII without quotes or backslashes.
 func set(name, value string) string {
 	return "pg_catalog.length(pg_catalog.set_config('" + name + "', '" + value + "', true))"
-}
-
-// withSyncedAt adds when GitHub answered, by which later news are told from older.
-func withSyncedAt(row json.RawMessage, at time.Time) json.RawMessage {
-	out := slices.Clone(row[:len(row)-1])
-	if len(out) > 1 {
-		out = append(out, ',')
-	}
-	return append(out, `"synced_at":"`+at.UTC().Format(time.RFC3339Nano)+`"}`...)
 }
 
 // pid is the server process of the session, from its BackendKeyData.

@@ -91,8 +91,10 @@ var forms = []form{
 	},
 	{
 		name: "update parameters", rows: 1, affected: 1, requests: 1,
-		sql:  `UPDATE issue SET title = $1, labels = $2 WHERE repository_id = $3 AND number = $4 RETURNING labels`,
-		args: func(n []int64, repo int64) []any { return []any{"by parameter", []string{"bug", "brand-new"}, repo, n[0]} },
+		sql: `UPDATE issue SET title = $1, labels = $2 WHERE repository_id = $3 AND number = $4 RETURNING labels`,
+		args: func(n []int64, repo int64) []any {
+			return []any{"by parameter", []string{"bug", "brand-new"}, repo, n[0]}
+		},
 		check: func(t *testing.T, b *bundle, n []int64, rows [][]any) {
 			if got := b.issue(n[0]); got["title"] != "by parameter" || len(got["labels"].([]any)) != 2 {
 				t.Errorf("GitHub has %v", got)

@@ -154,12 +154,16 @@ BEGIN
         -- GitHub's own news of this row may have been stored before us.
         EXECUTE format('DELETE FROM %I.%I WHERE id = $1', TG_TABLE_SCHEMA, TG_TABLE_NAME) USING (new_row->>'id')::bigint;
         NEW := jsonb_populate_record(NEW, new_row);
+        NEW.synced_at := clock_timestamp();
         RETURN NEW;
     WHEN 'UPDATE' THEN
         IF answer->'row' = 'null' THEN
             RETURN OLD; -- nothing to change on GitHub, so nothing here
         END IF;
+        -- Fields that the answer lacks keep what is known, in the columns and in payload.
         NEW := jsonb_populate_record(OLD, answer->'row');
+        NEW.payload := OLD.payload || NEW.payload;
+        NEW.synced_at := clock_timestamp();
         RETURN NEW;
     ELSE
         INSERT INTO pghub.tombstone (table_name, id) VALUES (TG_TABLE_NAME, OLD.id) ON CONFLICT DO NOTHING;
@@ -224,7 +228,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('"%s" is not a writable mirror table', table_name);
     END IF;
     EXECUTE format('SELECT array_agg(l.id) FROM (SELECT t.id, md5(t::text) AS digest FROM github.%I t WHERE t.id = ANY($1) '
-            || 'ORDER BY t.id FOR UPDATE) l JOIN unnest($1, $2) AS p(id, digest) ON p.id = l.id AND p.digest = l.digest', table_name)
+            || 'ORDER BY t.id FOR NO KEY UPDATE) l JOIN unnest($1, $2) AS p(id, digest) ON p.id = l.id AND p.digest = l.digest', table_name)
         INTO found USING ids, digests;
     SELECT array_agg(i) INTO changed FROM unnest(ids) i WHERE i <> ALL (coalesce(found, '{}'));
     xid := pg_current_xact_id();
