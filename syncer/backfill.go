@@ -114,7 +114,11 @@ func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID i
 		if patient && out.waiting > rowsToRefuse {
 			return errPageHeld
 		}
-		if now.Next = resp.Next; now.Backfilled {
+		now.Next = resp.Next
+		if c.byTime {
+			now.Next = c.onwards(repositoryID, p.Next, resp.Next, out.newest)
+		}
+		if now.Backfilled {
 			// Read again, see rescan: nothing to count, nothing that waits.
 			return now.save(ctx, tx)
 		}
@@ -236,8 +240,7 @@ func (s *Syncer) completed(ctx context.Context, tx pgx.Tx, done *collection, rep
 	if done != issueComment {
 		return nil
 	}
-	// The list of comments is paged by number: a deletion while we paged
-	// moved the rest forward, over the edge of a page.
+	// Comments that were deleted while we read are still there.
 	numbers, err := miscountedAnywhere(ctx, tx, repositoryID)
 	if err != nil {
 		return err

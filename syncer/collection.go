@@ -1,8 +1,10 @@
 package syncer
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/pghub/pghub/schema"
 )
@@ -24,6 +26,9 @@ type collection struct {
 	// changes selects what changed, oldest change first; the poll adds since.
 	// Nil: the list has no since, and polls read it as a whole.
 	changes url.Values
+	// byTime says that the scan, too, is in the order of changes and goes on by
+	// time instead of GitHub's link.
+	byTime bool
 	// after names the collection whose backfill must be complete first.
 	after string
 	// priority is the River priority of its backfill, 1 first.
@@ -59,6 +64,35 @@ func (c *collection) list(repositoryID int64) string {
 // scanFrom is where a scan of the whole list begins.
 func (c *collection) scanFrom(repositoryID int64) string {
 	return c.list(repositoryID) + "?" + c.scan.Encode()
+}
+
+// since is the list of what changed at or after t; of everything if t is zero.
+func (c *collection) since(repositoryID int64, t time.Time) string {
+	q := url.Values{}
+	maps.Copy(q, c.changes)
+	if !t.IsZero() {
+		q.Set("since", t.UTC().Format(time.RFC3339))
+	}
+	return c.list(repositoryID) + "?" + q.Encode()
+}
+
+// onwards is what to read after a page in the order of changes: what changed
+// since its last object. Going on by page would jump over an object whenever
+// one in front of us changes, moves to the end, and the rest moves up. It
+// starts one second back, because whether since includes its own second is not
+// promised; a page that spans no more than that is left by its link.
+func (c *collection) onwards(repositoryID int64, page, link string, newest time.Time) string {
+	if link == "" {
+		return ""
+	}
+	var since time.Time
+	if u, err := url.Parse(page); err == nil {
+		since, _ = time.Parse(time.RFC3339, u.Query().Get("since"))
+	}
+	if step := newest.Add(-time.Second); step.After(since) {
+		return c.since(repositoryID, step)
+	}
+	return link
 }
 
 // repositoryPath names a repository by what a rename does not change.

@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,12 +11,14 @@ import (
 	"github.com/pghub/pghub/internal/githubsim"
 )
 
+var histories = flag.Uint64("histories", 4, "how many random histories TestRandomHistories plays")
+
 // TestRandomHistories lets random things happen at GitHub while the syncer
 // backfills and polls, and restarts it at random; afterwards the mirror must
 // equal GitHub. Each history can be repeated by its seed.
 func TestRandomHistories(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := range *histories {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, githubsim.Config{Seed: int64(seed), Repos: 2, Issues: 250})
@@ -24,14 +27,20 @@ func TestRandomHistories(t *testing.T) {
 			r := b.start(o)
 			for range 120 {
 				h.step()
-				if h.IntN(6) == 0 {
+				switch h.IntN(12) {
+				case 0, 1:
 					h.letSync()
+				case 2:
+					h.client()
+				case 3, 4:
+					h.release()
 				}
 				if h.IntN(40) == 0 {
 					r.stop()
 					r = b.start(o)
 				}
 			}
+			h.release()
 			b.ready()
 			// What GitHub's lists do not show is told, as a webhook will.
 			for _, gone := range h.gone {
@@ -50,6 +59,36 @@ type history struct {
 	repos []string
 	gone  []refetchArgs
 	last  int
+	// held ends what clients of the proxy have under way.
+	held []func()
+}
+
+// release lets the clients finish.
+func (h *history) release() {
+	for _, end := range h.held {
+		end()
+	}
+	h.held = nil
+}
+
+// client holds a known row, or is about to store an unknown one.
+func (h *history) client() {
+	b := h.b
+	if h.IntN(2) == 0 {
+		tx, err := b.pool.Begin(b.ctx)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if _, err := tx.Exec(b.ctx, `SELECT FROM github.issue ORDER BY hashint8(id + $1) LIMIT 5 FOR UPDATE SKIP LOCKED`, h.last); err != nil {
+			b.t.Fatal(err)
+		}
+		h.held = append(h.held, func() { _ = tx.Rollback(b.ctx) })
+		return
+	}
+	b.exec(`
+INSERT INTO pghub.write (statement, ordinal, table_name, op, repository_id, change, role, application, kind, proxy, pid, xid)
+SELECT nextval('pghub.write_statement'), 0, 'issue', 'insert', id, '{}', 'app', '', 'insert', 1, 1, pg_current_xact_id() FROM github.repository LIMIT 1`)
+	h.held = append(h.held, func() { b.exec(`UPDATE pghub.write SET closed_at = clock_timestamp() WHERE closed_at IS NULL`) })
 }
 
 // letSync waits until the syncer got something done.

@@ -14,14 +14,19 @@ import (
 // issue by number only, so issues are read first. Deletions do not show;
 // they are noticed by the issue's own count of comments.
 //
+// GitHub pages this list by number: when a comment is deleted while we page,
+// the rest moves up and one is jumped over at the edge of the page. So the
+// first scan is by change as well and goes on by time, like the polls.
+//
 // https://docs.github.com/en/rest/issues/comments#list-issue-comments-for-a-repository
 var issueComment = &collection{
 	name:     "issue_comment",
 	table:    schema.IssueComment,
 	path:     "issues/comments",
-	scan:     query("sort", "created", "direction", "asc"),
+	scan:     query("sort", "updated", "direction", "asc"),
 	newest:   query("sort", "updated", "direction", "desc", "per_page", "1"),
 	changes:  query("sort", "updated", "direction", "asc"),
+	byTime:   true,
 	after:    "issue",
 	priority: 3,
 	key:      "id",

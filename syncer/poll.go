@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"net/url"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,10 +59,8 @@ func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
 	return errors.Join(failed...)
 }
 
-// pollChanges reads what changed since the cursor. It continues by the time
-// of the last object read, not by the page: when an object in front of us
-// changes, it moves to the end, the rest moves up, and a page number would
-// jump over one. What GitHub says about numbers of comments goes to comments.
+// pollChanges reads what changed since the cursor. What GitHub says about
+// numbers of comments goes to comments.
 func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID int64, comments map[int64]int64) error {
 	p, err := load(ctx, s.pool, repositoryID, c.name)
 	if err != nil || !p.Backfilled {
@@ -124,28 +120,9 @@ func (s *Syncer) pollChanges(ctx context.Context, c *collection, repositoryID in
 		if err := s.settleLate(ctx, repositoryID, out.late, resp.StartedAt); err != nil {
 			return err
 		}
-		if resp.Next == "" {
-			break
-		}
-		// One second back: whether since includes its own second is not
-		// promised. A page that spans no more than that is left by its link.
-		if step := out.newest.Add(-time.Second); step.After(since) {
-			since, next = step, c.since(repositoryID, step)
-		} else {
-			next = resp.Next
-		}
+		next = c.onwards(repositoryID, next, resp.Next, out.newest)
 	}
 	return nil
-}
-
-// since is the list of what changed at or after t; of everything if t is zero.
-func (c *collection) since(repositoryID int64, t time.Time) string {
-	q := url.Values{}
-	maps.Copy(q, c.changes)
-	if !t.IsZero() {
-		q.Set("since", t.UTC().Format(time.RFC3339))
-	}
-	return c.list(repositoryID) + "?" + q.Encode()
 }
 
 // tagOf is the ETag to send for a list of one page, "" if it is not known.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -160,7 +159,10 @@ func (s *Syncer) vanished(ctx context.Context, c *collection, repositoryID int64
 // missing confirms which rows of a repository (with a number: of one issue in
 // it) are not listed and do not exist at GitHub either.
 func (s *Syncer) missing(ctx context.Context, c *collection, repositoryID, number int64, listed []int64, fetchedAt time.Time) (gone []int64, undecided bool, err error) {
-	args := []any{repositoryID, slices.Concat([]int64{}, listed), time.Since(fetchedAt) + s.tune.settle}
+	if listed == nil {
+		listed = []int64{} // nil would be NULL, and nothing missing from it
+	}
+	args := []any{repositoryID, listed, time.Since(fetchedAt) + s.tune.settle}
 	within := ""
 	if number != 0 {
 		within, args = "AND issue_number = $4", append(args, number)
