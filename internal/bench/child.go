@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +29,7 @@ const childCommand = "proxy-child"
 
 type childConfig struct {
 	DatabaseURL, GitHubURL, Token string
+	Profile                       string
 	Verbose                       bool
 }
 
@@ -41,6 +43,17 @@ func runChild(in io.Reader, out io.Writer) (err error) {
 	var cfg childConfig
 	if err := json.Unmarshal(lines.Bytes(), &cfg); err != nil {
 		return err
+	}
+	if cfg.Profile != "" {
+		file, err := os.Create(cfg.Profile)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	log := slog.New(slog.DiscardHandler)
 	if cfg.Verbose {
@@ -92,32 +105,32 @@ type proxyProcess struct {
 	out     *bufio.Scanner
 }
 
-func startProxy(ctx context.Context, s *stand, g *github) (*proxyProcess, error) {
+func startProxy(ctx context.Context, s *stand, p plan, g *github) (*proxyProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &proxyProcess{cmd: exec.Command(self, childCommand)}
-	p.cmd.Stderr = os.Stderr
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
+	child := &proxyProcess{cmd: exec.Command(self, childCommand)}
+	child.cmd.Stderr = os.Stderr
+	if child.in, err = child.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	out, err := p.cmd.StdoutPipe()
+	out, err := child.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	p.out = bufio.NewScanner(out)
-	if err := p.cmd.Start(); err != nil {
+	child.out = bufio.NewScanner(out)
+	if err := child.cmd.Start(); err != nil {
 		return nil, err
 	}
-	cfg, err := json.Marshal(childConfig{DatabaseURL: s.server.AdminURL(), GitHubURL: g.URL + "/", Token: g.Token(), Verbose: s.log.Enabled(ctx, slog.LevelError)})
+	cfg, err := json.Marshal(childConfig{DatabaseURL: s.server.AdminURL(), GitHubURL: g.URL + "/", Token: g.Token(), Profile: p.profile, Verbose: s.log.Enabled(ctx, slog.LevelError)})
 	if err != nil {
-		return nil, errors.Join(err, p.close())
+		return nil, errors.Join(err, child.close())
 	}
-	if p.address, err = p.ask(string(cfg)); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the proxy: %w", err), p.close())
+	if child.address, err = child.ask(string(cfg)); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the proxy: %w", err), child.close())
 	}
-	return p, nil
+	return child, nil
 }
 
 // ask sends a line and returns the child's next one.

@@ -25,13 +25,15 @@ import (
 // plan is how much is measured.
 type plan struct {
 	parts   []string
-	rounds  int           // of everything that is compared
+	rounds  int           // of everything that is compared, but reads
+	reads   int           // rounds of reads: many short ones, because load from outside comes in bursts
 	seconds int           // of one pgbench run
 	scale   int           // of pgbench's tables
 	writes  int           // statements of a kind in a round
 	rows    int           // of a statement that writes several
 	issues  int           // in the backfill
 	limit   time.Duration // for the whole run
+	profile string        // file for the proxy's processor profile; empty: none
 }
 
 var parts = []string{"proxy", "classify", "write", "backfill"}
@@ -45,23 +47,23 @@ func main() {
 		return
 	}
 	quick := flag.Bool("quick", false, "less than a minute, for a look; the figures scatter more")
-	rounds := flag.Int("rounds", 0, "rounds of everything that is compared (default 3, quick 1)")
-	seconds := flag.Int("seconds", 0, "seconds of one pgbench run (default 3, quick 1)")
+	rounds := flag.Int("rounds", 0, "rounds of everything that is compared (default 3, of reads 9; quick 1)")
+	seconds := flag.Int("seconds", 1, "seconds of one pgbench run")
+	profile := flag.String("profile", "", "write the proxy's processor profile into this `file` (of the last part that runs a proxy)")
 	only := flag.String("only", strings.Join(parts, ","), "parts to run")
 	update := flag.String("update", "", "put the result into this Markdown `file`, between its markers")
 	verbose := flag.Bool("v", false, "show what the parts log")
 	flag.Parse()
 
-	p := plan{rounds: 3, seconds: 3, scale: 10, writes: 60, rows: 100, issues: 10_000, limit: 12 * time.Minute}
+	p := plan{rounds: 3, reads: 9, scale: 10, writes: 60, rows: 100, issues: 10_000, limit: 12 * time.Minute}
 	if *quick {
-		p = plan{rounds: 1, seconds: 1, scale: 1, writes: 40, rows: 100, issues: 1_000, limit: 3 * time.Minute}
+		p = plan{rounds: 1, reads: 1, scale: 1, writes: 40, rows: 100, issues: 1_000, limit: 3 * time.Minute}
 	}
 	if *rounds > 0 {
-		p.rounds = *rounds
+		p.rounds, p.reads = *rounds, *rounds
 	}
-	if *seconds > 0 {
-		p.seconds = *seconds
-	}
+	p.seconds = max(*seconds, 1)
+	p.profile = *profile
 	p.parts = strings.Split(*only, ",")
 
 	log := slog.New(slog.DiscardHandler)

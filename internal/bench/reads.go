@@ -50,7 +50,7 @@ func benchReads(ctx context.Context, s *stand, p plan, out io.Writer) (err error
 		return err
 	}
 	defer g.close()
-	proxied, err := startProxy(ctx, s, g)
+	proxied, err := startProxy(ctx, s, p, g)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func benchReads(ctx context.Context, s *stand, p plan, out io.Writer) (err error
 
 	samples := map[string][]sample{}
 	key := func(mode string, n int, t target) string { return fmt.Sprint(mode, n, t.name) }
-	for round := range p.rounds {
+	for round := range p.reads {
 		for _, mode := range modes {
 			for _, n := range clients {
 				for i := range targets {

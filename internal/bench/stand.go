@@ -183,8 +183,8 @@ func describeMachine(ctx context.Context, s *stand, p plan, out io.Writer) error
 		return err
 	}
 	version, _, _ = strings.Cut(version, " ")
-	fmt.Fprintf(out, "Measured %s on one machine: %s/%s, %d cores%s, PostgreSQL %s (fsync on), %s; medians of %d round(s).\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpuModel(), version, runtime.Version(), p.rounds)
+	fmt.Fprintf(out, "Measured %s on one machine: %s/%s, %d cores%s, PostgreSQL %s (fsync on), %s%s; medians of %d rounds, of reads %d.\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpuModel(), version, runtime.Version(), loadAverage(), p.rounds, p.reads)
 	return nil
 }
 
@@ -200,4 +200,14 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// loadAverage says how busy the machine is before anything was measured, where Linux tells it.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return "; load average before " + first
 }

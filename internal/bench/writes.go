@@ -36,7 +36,7 @@ func benchWrites(ctx context.Context, s *stand, p plan, out io.Writer) (err erro
 	if _, err := mirror(ctx, s.server.AdminURL(), g, s.log); err != nil {
 		return fmt.Errorf("filling the mirror: %w", err)
 	}
-	proxied, err := startProxy(ctx, s, g)
+	proxied, err := startProxy(ctx, s, p, g)
 	if err != nil {
 		return err
 	}
