@@ -23,14 +23,27 @@ const (
 )
 
 func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	go watchSignals(cancel)
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// watchSignals calls first at the first signal that asks the program to end. The second one ends it at once, as if nobody
+// had ever caught it.
+func watchSignals(first func()) {
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // under nohup it stays ignored
 		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, restore := signal.NotifyContext(context.Background(), signals...)
-	// After the first signal the next one ends the process at once, as if we had never asked.
-	context.AfterFunc(ctx, restore)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	received := make(chan os.Signal, len(signals))
+	signal.Notify(received, signals...)
+	<-received
+	first()
+	again := <-received
+	signal.Reset(signals...)
+	if sig, ok := again.(syscall.Signal); !ok || syscall.Kill(os.Getpid(), sig) != nil {
+		os.Exit(exitInterrupted)
+	}
 }
 
 // run is the whole program; ctx ends with the first signal.
