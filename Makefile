@@ -16,20 +16,30 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## install the PostgreSQL server package (Debian, Ubuntu) unless a server is there; it starts none
+deps: postgres ## install (Debian, Ubuntu) the PostgreSQL server, which it does not start, and npm, unless they are there
+	@.ci/deps-npm
+
+.PHONY: postgres
+postgres:
 	@.ci/deps
 
 .PHONY: demo
-demo: deps build ## try it: an own PostgreSQL, a simulated GitHub, sync and proxy, until Ctrl-C
+demo: postgres build ## try it: an own PostgreSQL, a simulated GitHub, sync and proxy, until Ctrl-C
 	@exec bin/pghub demo
 
 .PHONY: build
 build: ## compile bin/pghub
-	go build -trimpath -o bin/pghub ./cmd/pghub
+	go build -o bin/pghub ./cmd/pghub
 
 .PHONY: test
-test: deps ## run all tests, with the race detector where it runs
+test: postgres ## run all tests, with the race detector where it runs
+	@go run ./internal/contract/fetch -optional
 	go test $(RACE) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: contract
+contract: postgres ## fetch what GitHub publishes about its interfaces (npm), and run the tests against it
+	@go run ./internal/contract/fetch
+	CI=true go test $(RACE) -count 1 -timeout $(TEST_TIMEOUT) -v ./internal/contract/...
 
 .PHONY: lint
 lint: ## check formatting, go vet, go.mod and staticcheck
@@ -39,5 +49,5 @@ lint: ## check formatting, go vet, go.mod and staticcheck
 	$$(GOFLAGS= go tool -n staticcheck) ./...
 
 .PHONY: bench
-bench: deps ## measure: proxy against direct, write-through, backfill (docs/performance.md)
+bench: postgres ## measure: proxy against direct, write-through, backfill (docs/performance.md)
 	go run ./internal/bench $(BENCH)
