@@ -29,6 +29,10 @@ var (
 	startErr  error
 
 	databases atomic.Int64
+	templates = struct {
+		sync.Mutex
+		made map[string]bool
+	}{made: map[string]bool{}}
 )
 
 // server starts the process's cluster when it is first asked for.
@@ -54,11 +58,17 @@ func startCluster() error {
 	return err
 }
 
+// sweepAge keeps sweep away from directories that another test process is just setting up.
+const sweepAge = time.Hour
+
 // sweep removes the directories of test processes that were killed, or that did not use Main. Their servers have ended with
 // them; a directory is only taken when nobody holds its lock.
 func sweep(parent string) {
 	dirs, _ := filepath.Glob(filepath.Join(parent, dirPrefix+"*"))
 	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < sweepAge {
+			continue
+		}
 		f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
 		if err != nil {
 			continue // being made or being removed
@@ -77,10 +87,39 @@ func sweep(parent string) {
 // at the same time share them.
 func URL(t testing.TB) string {
 	t.Helper()
+	return create(t, "template1")
+}
+
+// Clone is URL for a database that is a copy of one that prepare has filled: prepare runs once per process and name, on an
+// empty database, and must close its connections. Tests that all start from the same migrations save most of their set-up.
+func Clone(t testing.TB, name string, prepare func(url string) error) string {
+	t.Helper()
+	s := server(t)
+	templates.Lock()
+	defer templates.Unlock()
+	template := "template_" + name
+	if !templates.made[template] {
+		exec(t, s, "DROP DATABASE IF EXISTS "+pgx.Identifier{template}.Sanitize())
+		exec(t, s, "CREATE DATABASE "+pgx.Identifier{template}.Sanitize())
+		if err := prepare(databaseURL(t, s, template)); err != nil {
+			t.Fatalf("preparing database %s: %v", template, err)
+		}
+		templates.made[template] = true
+	}
+	return create(t, template)
+}
+
+func create(t testing.TB, template string) string {
+	t.Helper()
 	s := server(t)
 	name := fmt.Sprintf("test_%d", databases.Add(1))
-	exec(t, s, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	exec(t, s, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE "+pgx.Identifier{template}.Sanitize())
 	t.Cleanup(func() { exec(t, s, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)") })
+	return databaseURL(t, s, name)
+}
+
+func databaseURL(t testing.TB, s *embedpg.Server, name string) string {
+	t.Helper()
 	u, err := url.Parse(s.AdminURL())
 	if err != nil {
 		t.Fatalf("the cluster's URL does not parse: %v", err)
