@@ -53,10 +53,8 @@ func setup(t *testing.T, options ...option) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	b := &bundle{t: t, ctx: ctx, admin: embedpgtest.URL(t)}
-	if err := schema.Migrate(ctx, b.admin); err != nil {
-		t.Fatal(err)
-	}
+	b := &bundle{t: t, ctx: ctx}
+	b.admin = embedpgtest.Clone(t, "migrated", func(url string) error { return schema.Migrate(ctx, url) })
 	b.adminExec(`DO $$ BEGIN CREATE ROLE app LOGIN PASSWORD '` + appPassword + `'; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
 	b.adminExec(`DO $$ BEGIN GRANT pghub_reader, pghub_writer TO app; EXCEPTION WHEN OTHERS THEN
 		IF SQLERRM NOT LIKE 'tuple concurrently updated%' THEN RAISE; END IF; END $$`)
