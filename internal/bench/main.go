@@ -47,7 +47,7 @@ func main() {
 		return
 	}
 	quick := flag.Bool("quick", false, "less than a minute, for a look; the figures scatter more")
-	rounds := flag.Int("rounds", 0, "rounds of everything that is compared (default 3, of reads 9; quick 1)")
+	rounds := flag.Int("rounds", 0, "rounds of everything that is compared (default 3, of reads 7; quick 1)")
 	seconds := flag.Int("seconds", 1, "seconds of one pgbench run")
 	profile := flag.String("profile", "", "write the proxy's processor profile into this `file` (of the last part that runs a proxy)")
 	only := flag.String("only", strings.Join(parts, ","), "parts to run")
@@ -55,7 +55,7 @@ func main() {
 	verbose := flag.Bool("v", false, "show what the parts log")
 	flag.Parse()
 
-	p := plan{rounds: 3, reads: 9, scale: 10, writes: 60, rows: 100, issues: 10_000, limit: 12 * time.Minute}
+	p := plan{rounds: 3, reads: 7, scale: 10, writes: 60, rows: 100, issues: 10_000, limit: 12 * time.Minute}
 	if *quick {
 		p = plan{rounds: 1, reads: 1, scale: 1, writes: 40, rows: 100, issues: 1_000, limit: 3 * time.Minute}
 	}
