@@ -9,12 +9,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pghub/pghub/internal/embedpg/embedpgtest"
+	"github.com/pghub/pghub/schema"
 )
 
 // TestOwnDatabaseStepByStep uses the commands on a server of the user's own: a proxy that is to write before there is a schema,
 // the migration, twice, the state of a mirror that holds nothing yet.
 func TestOwnDatabaseStepByStep(t *testing.T) {
 	t.Parallel()
+	// The roles of another database on the same server must not make this one look migrated.
+	if err := schema.Migrate(testContext(t), embedpgtest.URL(t)); err != nil {
+		t.Fatal(err)
+	}
 	url := embedpgtest.URL(t)
 	environ := []string{"PGHUB_DATABASE_URL=" + url, "PGHUB_LISTEN=127.0.0.1:0", "PGHUB_HTTP="}
 	code, _, text := runProgram(t, append(environ, "GITHUB_TOKEN=token"), "proxy")

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pghub/pghub/internal/ghapi"
@@ -38,6 +40,9 @@ func checkToken(ctx context.Context, api *ghapi.Client, log *slog.Logger) error 
 	return nil
 }
 
+// undefinedTable is what a database without pghub's schema says.
+const undefinedTable = "42P01"
+
 // startProxy serves Postgres clients in front of the server that url names. Without api nothing is written to GitHub.
 func startProxy(ctx context.Context, g *group, listen, url string, pool *pgxpool.Pool, api *ghapi.Client, log *slog.Logger) (net.Addr, error) {
 	cfg := proxy.Config{Listen: listen, DatabaseURL: url, Pool: pool, Logger: log}
@@ -45,6 +50,10 @@ func startProxy(ctx context.Context, g *group, listen, url string, pool *pgxpool
 		cfg.Writer = writers.New(api, proxy.Mirror{Pool: pool}, writers.WithLogger(log))
 	}
 	p, err := proxy.New(ctx, cfg)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == undefinedTable {
+		return nil, fmt.Errorf("the database does not have pghub's tables; run pghub migrate first: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
