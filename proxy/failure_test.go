@@ -49,60 +49,68 @@ func TestErrors(t *testing.T) {
 		{name: "unknown column", sql: `UPDATE issue SET nosuch = 1 WHERE number = $a`, code: "42703"},
 		{name: "division in the statement", sql: `UPDATE issue SET title = (1/0)::text WHERE number = $a AND repository_id = $repo`, code: "22012"},
 	} {
-		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
-			for _, block := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%v block %v", tc.name, mode, block), func(t *testing.T) {
-					t.Parallel()
-					b := setup(t)
-					conn, _ := b.connect(mode)
-					n := b.numbers(1)
-					sql := strings.NewReplacer("$repo", fmt.Sprint(b.repo), "$a", fmt.Sprint(n[0])).Replace(tc.sql)
-					if tc.fault != nil {
-						b.sim.AddFault(*tc.fault)
-					}
-					if tc.broken {
-						b.http.Listener.Close()
-						b.http.CloseClientConnections()
-					}
-					if block {
-						if _, err := conn.Exec(b.ctx, "BEGIN"); err != nil {
-							t.Fatal(err)
-						}
-					}
-					_, err := conn.Exec(b.ctx, sql)
-					var e *pgconn.PgError
-					if !errors.As(err, &e) || e.Code != tc.code {
-						t.Fatalf("error %v, want SQLSTATE %s", err, tc.code)
-					}
-					if all := strings.ToLower(e.Message + " " + e.Detail + " " + e.Hint); !strings.Contains(all, tc.text) {
-						t.Errorf("%q is not in: %s", tc.text, all)
-					}
-					want := byte('I')
-					if block {
-						want = 'E'
-					}
-					if got := conn.PgConn().TxStatus(); got != want {
-						t.Errorf("transaction status %c, want %c", got, want)
-					}
-					if block {
-						if _, err := conn.Exec(b.ctx, "SELECT 1"); sqlState(err) != "25P02" {
-							t.Errorf("in the aborted block: %v, want 25P02", err)
-						}
-						if tag, err := conn.Exec(b.ctx, "COMMIT"); err != nil || tag.String() != "ROLLBACK" {
-							t.Errorf("COMMIT of the aborted block: %q, %v", tag, err)
-						}
-					}
-					if tc.broken {
-						return
-					}
-					b.sim.RemoveFault(0)
-					if !tc.sent && b.mutations() != 0 {
-						t.Errorf("%d mutations were sent", b.mutations())
-					}
-					b.settled()
-				})
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			n := b.numbers(1)
+			sql := strings.NewReplacer("$repo", fmt.Sprint(b.repo), "$a", fmt.Sprint(n[0])).Replace(tc.sql)
+			if tc.broken {
+				b.http.Listener.Close()
+				b.http.CloseClientConnections()
 			}
+			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+				for _, block := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%v block %v", mode, block), func(t *testing.T) {
+						if tc.fault != nil {
+							b.sim.AddFault(*tc.fault)
+						}
+						conn, _ := b.connect(mode)
+						refused(t, b, conn, sql, block, tc.code, tc.text)
+						b.sim.RemoveFault(0)
+					})
+				}
+			}
+			if tc.broken {
+				return
+			}
+			if !tc.sent && b.mutations() != 0 {
+				t.Errorf("%d mutations were sent", b.mutations())
+			}
+			b.settled()
+		})
+	}
+}
+
+// refused requires that a statement fails with the given SQLSTATE, says text
+// somewhere, and leaves the transaction as Postgres would.
+func refused(t *testing.T, b *bundle, conn *pgx.Conn, sql string, block bool, code, text string) {
+	t.Helper()
+	want := byte('I')
+	if block {
+		want = 'E'
+		if _, err := conn.Exec(b.ctx, "BEGIN"); err != nil {
+			t.Fatal(err)
 		}
+	}
+	_, err := conn.Exec(b.ctx, sql)
+	var e *pgconn.PgError
+	if !errors.As(err, &e) || e.Code != code {
+		t.Fatalf("error %v, want SQLSTATE %s", err, code)
+	}
+	if all := strings.ToLower(e.Message + " " + e.Detail + " " + e.Hint); !strings.Contains(all, text) {
+		t.Errorf("%q is not in: %s", text, all)
+	}
+	if got := conn.PgConn().TxStatus(); got != want {
+		t.Errorf("transaction status %c, want %c", got, want)
+	}
+	if !block {
+		return
+	}
+	if _, err := conn.Exec(b.ctx, "SELECT 1"); sqlState(err) != "25P02" {
+		t.Errorf("in the aborted block: %v, want 25P02", err)
+	}
+	if tag, err := conn.Exec(b.ctx, "COMMIT"); err != nil || tag.String() != "ROLLBACK" {
+		t.Errorf("COMMIT of the aborted block: %q, %v", tag, err)
 	}
 }
 
