@@ -11,7 +11,7 @@ import (
 	"github.com/pghub/pghub/internal/githubsim"
 )
 
-var histories = flag.Uint64("histories", 4, "how many random histories TestRandomHistories plays")
+var histories = flag.Uint64("histories", 3, "how many random histories TestRandomHistories plays")
 
 // TestRandomHistories lets random things happen at GitHub while the syncer
 // backfills and polls, and restarts it at random; afterwards the mirror must
