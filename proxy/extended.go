@@ -50,7 +50,7 @@ func (s *session) noteParse(msg []byte) {
 	if !s.p.classifier.MayWrite(text) {
 		return
 	}
-	script, err := s.p.classifier.ParseBytes(text)
+	script, err := s.classify(text)
 	if err != nil || len(script.Statements) != 1 || !intercepts(script.Statements[0]) {
 		return
 	}

@@ -68,6 +68,7 @@ type Proxy struct {
 	ledger     *ledger.Ledger
 	watched    watchList
 	signer     signer
+	stored     storedRows
 	repairs    chan struct{} // a token wakes the repair loop
 	commits    chan []int64  // ledger entries to close as committed
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -60,6 +61,7 @@ type session struct {
 	partial  bool // some of pending may have been rolled back to a savepoint
 	lost     bool // the client cannot be written to any more
 
+	backslash  atomic.Bool  // standard_conforming_strings is off
 	readyNow   atomic.Int64 // ready, for relayClient while it does not hold the server's side
 	kick       atomic.Bool  // relayServer is asked to park
 	parked     chan struct{}
@@ -435,7 +437,7 @@ func seesWhole(typ byte, size int) bool {
 		return size == 6
 	case 'C':
 		return size <= 128
-	case 'K':
+	case 'K', 'S':
 		return size <= 512
 	}
 	return false
@@ -449,6 +451,10 @@ func (s *session) noteServer(typ byte, msg []byte) []byte {
 		s.failed = true
 	case 'C':
 		s.noteTag(msg)
+	case 'S':
+		if value, ok := bytes.CutPrefix(msg[min(5, len(msg)):], []byte("standard_conforming_strings\x00")); ok {
+			s.backslash.Store(string(value) == "off\x00")
+		}
 	case 'K':
 		if msg != nil && s.key == "" {
 			s.p.remember(string(msg[5:]), s)

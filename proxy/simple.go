@@ -16,7 +16,7 @@ func (s *session) inspectQuery(msg []byte) func(context.Context) error {
 	if !s.p.classifier.MayWrite(text) {
 		return nil
 	}
-	script, err := s.p.classifier.ParseBytes(text)
+	script, err := s.classify(text)
 	if err != nil {
 		// The server says what is wrong with it. What our grammar does not know
 		// meets the trigger.
@@ -31,6 +31,14 @@ func (s *session) inspectQuery(msg []byte) func(context.Context) error {
 	}
 	sql := string(text)
 	return func(ctx context.Context) error { return s.runScript(ctx, sql, script.Statements) }
+}
+
+// classify parses text as the server would.
+func (s *session) classify(text []byte) (sqlparse.Script, error) {
+	if s.backslash.Load() {
+		return s.p.classifier.ParseBackslash(string(text))
+	}
+	return s.p.classifier.ParseBytes(text)
 }
 
 // intercepts reports whether a statement goes the way of plan and apply. COPY

@@ -370,14 +370,24 @@ func (s *session) judge(ctx context.Context, p *writers.Planned, result writers.
 func (s *session) record(ctx context.Context, entry int64, o ledger.Outcome, result writers.Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 	defer cancel()
-	return pgx.BeginFunc(ctx, s.p.cfg.Pool, func(tx pgx.Tx) error {
-		if len(result.Referenced) > 0 {
-			if _, err := schema.Upsert(ctx, tx, result.Referenced, result.StartedAt); err != nil {
-				return err
-			}
+	news := s.p.stored.unknown(result.Referenced)
+	if len(news) == 0 {
+		return s.p.ledger.Record(ctx, entry, o)
+	}
+	err := pgx.BeginFunc(ctx, s.p.cfg.Pool, func(tx pgx.Tx) error {
+		done, err := schema.Upsert(ctx, tx, news, result.StartedAt)
+		if err != nil {
+			return err
+		}
+		if len(done.Deferred) > 0 {
+			news = nil // not all are stored
 		}
 		return s.p.ledger.RecordTx(ctx, tx, entry, o)
 	})
+	if err == nil {
+		s.p.stored.add(news)
+	}
+	return err
 }
 
 // answerSettings builds the queries that hand GitHub's answers to the trigger,
