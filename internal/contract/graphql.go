@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
 )
 
@@ -23,12 +25,30 @@ var LoadGraphQL = sync.OnceValues(func() (*GraphQL, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema, err := gqlparser.LoadSchema(&ast.Source{Name: GraphQLFile.Name, Input: string(content)})
+	doc, err := parser.ParseSchemas(validator.Prelude, &ast.Source{Name: GraphQLFile.Name, Input: string(content)})
+	if err != nil {
+		return nil, fmt.Errorf("reading GitHub's GraphQL schema: %w", err)
+	}
+	dropRepeated(doc)
+	schema, err := validator.ValidateSchemaDocument(doc)
 	if err != nil {
 		return nil, fmt.Errorf("reading GitHub's GraphQL schema: %w", err)
 	}
 	return &GraphQL{schema}, nil
 })
+
+// dropRepeated takes out fields that a type defines twice with the same type,
+// which the published schema has and no schema may.
+func dropRepeated(doc *ast.SchemaDocument) {
+	for _, def := range doc.Definitions {
+		types := map[string]string{}
+		def.Fields = slices.DeleteFunc(def.Fields, func(f *ast.FieldDefinition) bool {
+			before, again := types[f.Name]
+			types[f.Name] = f.Type.String()
+			return again && before == f.Type.String()
+		})
+	}
+}
 
 // Check compares a document and its variables with the schema, and the answer
 // with the types of what the document selects.

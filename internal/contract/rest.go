@@ -293,7 +293,8 @@ func (c *checking) answer() {
 		ref = c.op.Responses.Default()
 	}
 	if ref == nil || ref.Value == nil {
-		c.add(UnknownStatus, status, "%s; body %s", c.name, excerpt(a.Body))
+		c.add(UnknownStatus, status, "%s", excerpt(a.Body))
+		c.plainError()
 		return
 	}
 	for name, h := range ref.Value.Headers {
@@ -330,5 +331,20 @@ func (c *checking) answer() {
 	}
 	for _, at := range c.r.undescribed(c.jsonSchema(described), value) {
 		c.add(UnknownField, status+" "+at, "GitHub's description does not name it")
+	}
+}
+
+// plainError compares a refusal that the operation does not describe with the
+// form that all have.
+func (c *checking) plainError() {
+	a := c.x.Answer
+	if a.Status < 400 || a.Status >= 500 {
+		return
+	}
+	var form struct {
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(a.Body, &form); err != nil || form.Message == "" {
+		c.add(BadAnswer, strconv.Itoa(a.Status), "is no object with a message: %s", excerpt(a.Body))
 	}
 }

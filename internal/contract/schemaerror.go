@@ -52,6 +52,9 @@ func pointer(e *openapi3.SchemaError) string { return "/" + strings.Join(e.JSONP
 // reason is what is wrong, with what was wrong inside the alternatives.
 func reason(e *openapi3.SchemaError) string {
 	text := e.Reason
+	if e.Reason == "" {
+		text = e.Error()
+	}
 	if e.SchemaField == "oneOf" || e.SchemaField == "anyOf" {
 		for _, inner := range schemaErrors(e.Origin) {
 			text += "; " + pointer(inner) + ": " + inner.Reason

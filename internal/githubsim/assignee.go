@@ -25,7 +25,7 @@ func (c *call) listAssignees() error {
 	e.open('[')
 	for _, u := range countedPage(c, rows) {
 		e.open('{')
-		e.userMembers(u)
+		e.userMembers(u, "public")
 		e.close('}')
 	}
 	e.close(']')

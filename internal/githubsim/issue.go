@@ -226,7 +226,7 @@ func (e *enc) users(k string, us []*user) {
 	e.array(k)
 	for _, u := range us {
 		e.open('{')
-		e.userMembers(u)
+		e.userMembers(u, "public")
 		e.close('}')
 	}
 	e.close(']')

@@ -6,8 +6,9 @@ import (
 	"strconv"
 )
 
-// userMembers writes the members that every form of an account has.
-func (e *enc) userMembers(u *user) {
+// userMembers writes the members that every form of an account has; view is
+// public, or private for what somebody sees of himself.
+func (e *enc) userMembers(u *user, view string) {
 	seg := url.PathEscape(u.login)
 	api := "/users/" + seg
 	id := strconv.FormatInt(u.id, 10)
@@ -28,7 +29,7 @@ func (e *enc) userMembers(u *user) {
 	e.apiURL("events_url", api, "/events{/privacy}")
 	e.apiURL("received_events_url", api, "/received_events")
 	e.str("type", u.kind)
-	e.str("user_view_type", "public")
+	e.str("user_view_type", view)
 	e.boolean("site_admin", false)
 }
 
@@ -57,14 +58,18 @@ func (e *enc) user(k string, u *user) {
 		return
 	}
 	e.object(k)
-	e.userMembers(u)
+	e.userMembers(u, "public")
 	e.close('}')
 }
 
 // profile writes a public-user, or the private-user that somebody sees of himself.
 func (e *enc) profile(u *user, repos int64, private bool) {
+	view := "public"
+	if private {
+		view = "private"
+	}
 	e.open('{')
-	e.userMembers(u)
+	e.userMembers(u, view)
 	e.textOrNull("name", u.name)
 	e.textOrNull("company", u.company)
 	e.str("blog", "")
