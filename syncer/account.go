@@ -25,7 +25,18 @@ func (s *Syncer) storeOwnAccount(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking whose credential this is: %w", err)
 	}
-	rows, err := schema.Account.Rows(json.RawMessage(resp.Body), schema.Scope{})
+	// "private" here, "public" in every other object: kept, the account would
+	// change with each of our questions.
+	var own map[string]json.RawMessage
+	if err := resp.Decode(&own); err != nil {
+		return err
+	}
+	delete(own, "user_view_type")
+	raw, err := json.Marshal(own)
+	if err != nil {
+		return fmt.Errorf("preparing our own account: %w", err)
+	}
+	rows, err := schema.Account.Rows(raw, schema.Scope{})
 	if err != nil {
 		return err
 	}
