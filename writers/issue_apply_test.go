@@ -272,7 +272,7 @@ func TestSilentDropIsAnError(t *testing.T) {
 func TestPartlyCreated(t *testing.T) {
 	t.Parallel()
 	v := newWorld(t)
-	v.sim.AddFault(githubsim.Fault{Method: "PATCH", Status: 422, Body: `{"message":"Validation Failed","errors":[{"resource":"Issue","field":"state","code":"invalid"}]}`})
+	v.sim.AddFault(githubsim.Fault{Method: "PATCH", Status: 422, Body: `{"message":"Validation Failed","errors":[{"resource":"Issue","field":"state","code":"invalid"}],"documentation_url":"https://docs.github.com/rest"}`})
 	res, err := v.insert(v.w, `{"title":"half","state":"closed"}`)
 	refused(t, err, "23514", "closing issue octo/repo#2", "issue octo/repo#2 was created", "Issue.state: invalid")
 	if res.Row == nil || res.Row.Get("state") != "open" || res.Row.Get("number") != int64(2) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/ghapi"
 	"github.com/pghub/pghub/internal/githubsim"
 )
@@ -337,6 +338,7 @@ func TestNonsenseIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{`{}`, `<html>`, ``, `{"id":"x"}`} {
 		v := newWorld(t)
+		v.w = v.writers(v.sim.Token(), func(c *ghapi.Config) { c.Transport = contract.RequestsOnly(t, nil) })
 		row := v.row(1)
 		for _, method := range []string{"POST", "PATCH"} {
 			v.fault(githubsim.Fault{Status: 200, Body: body, Apply: true}, method, "/repos/**", 1)

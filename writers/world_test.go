@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/ghapi"
 	"github.com/pghub/pghub/internal/githubsim"
 	"github.com/pghub/pghub/internal/githubsim/githubsimtest"
@@ -59,7 +60,7 @@ func (v *world) writers(token string, change ...func(*ghapi.Config)) *Writers {
 	v.t.Helper()
 	cfg := ghapi.Config{
 		BaseURL: v.sim.URL, Token: token, RetryDelay: time.Millisecond, MaxWait: 5 * time.Second,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), Transport: contract.Transport(v.t, nil),
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -52,6 +52,13 @@ func AnswersOnly(t testing.TB, base http.RoundTripper) http.RoundTripper {
 	return transport(t, base, []Kind{UnknownQuery, UnknownHeader, BadRequest, BadDocument})
 }
 
+// RequestsOnly is Transport for tests whose faults answer what GitHub never
+// would: it leaves the answers out and compares the requests.
+func RequestsOnly(t testing.TB, base http.RoundTripper) http.RoundTripper {
+	t.Helper()
+	return transport(t, base, []Kind{BadAnswer, UnknownField, UnknownStatus, BadData})
+}
+
 func transport(t testing.TB, base http.RoundTripper, without []Kind) http.RoundTripper {
 	t.Helper()
 	if base == nil {
