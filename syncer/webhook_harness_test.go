@@ -191,6 +191,17 @@ func (b *bundle) poll() {
 	b.exec(`UPDATE pghub.sync_state SET next_poll_at = now() WHERE repository_id <> 0 AND next_poll_at IS NOT NULL`)
 }
 
+// quiet waits until no job is left that earlier webhooks queued.
+func (b *bundle) quiet() {
+	b.t.Helper()
+	b.eventually("the queue is empty", func() string {
+		if left := scan[int64](b, `SELECT count(*) FROM pghub.river_job WHERE kind IN ('refetch', 'poll') AND finalized_at IS NULL`); left > 0 {
+			return fmt.Sprintf("%d jobs", left)
+		}
+		return ""
+	})
+}
+
 // follow is a mirror that only webhooks and what they queue keep current.
 func follow(t *testing.T, cfg githubsim.Config) (*bundle, *running, *hooks, []string) {
 	t.Helper()
