@@ -153,11 +153,18 @@ func (s *Syncer) outcome(ctx context.Context, repositoryID int64, name string, e
 	} else {
 		s.log.Warn("a job failed and is tried again", "repository_id", repositoryID, "cause", message(err))
 	}
-	if e, ok := errors.AsType[*ghapi.Error](err); ok && e.Class == ghapi.ClassLimited {
-		return river.JobSnooze(max(time.Until(e.RetryAt), 100*time.Millisecond))
-	}
 	if errors.Is(err, errAccessLost) {
 		return river.JobSnooze(s.tune.discover)
+	}
+	if e, ok := errors.AsType[*ghapi.Error](err); ok {
+		switch e.Class {
+		case ghapi.ClassLimited:
+			return river.JobSnooze(max(time.Until(e.RetryAt), 100*time.Millisecond))
+		case ghapi.ClassPermission, ghapi.ClassUnauthorized:
+			// Only somebody who changes the credential's rights can help, and
+			// GitHub locks out who insists.
+			return river.JobSnooze(s.tune.discover)
+		}
 	}
 	return err
 }

@@ -43,9 +43,16 @@ func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
 		} else {
 			err = s.pollList(ctx, c, id)
 		}
+		switch ghapi.ClassOf(err) {
+		case ghapi.ClassLimited, ghapi.ClassUnauthorized:
+			return s.outcome(ctx, id, c.name, err)
+		case ghapi.ClassPermission:
+			// Recorded, and tried again with the next poll.
+			s.held(ctx, id, c.name, err)
+			continue
+		}
 		if err != nil {
-			err = s.outcome(ctx, id, c.name, err)
-			if snooze := (*river.JobSnoozeError)(nil); errors.As(err, &snooze) || ctx.Err() != nil {
+			if err = s.outcome(ctx, id, c.name, err); ctx.Err() != nil {
 				return err
 			}
 			failed = append(failed, err)

@@ -99,7 +99,7 @@ func TestBadToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t, githubsim.Config{Seed: 61, Repos: 1, Issues: 10})
 	fault := b.sim.AddFault(githubsim.Fault{Path: "/user", Status: 401, Body: `{"message":"Bad credentials"}`})
-	r := b.start(options{})
+	r := b.start(options{tune: func(tune *tuning) { tune.discover = 100 * time.Millisecond }})
 	b.eventually("the error shows", func() string {
 		list, err := r.Status(b.ctx)
 		if err != nil {
@@ -118,6 +118,38 @@ func TestBadToken(t *testing.T) {
 	b.sim.RemoveFault(fault)
 	b.ready()
 	b.same(b.repos()...)
+}
+
+// TestNoPermission: one collection that the credential may not read does not
+// keep the others from being current.
+func TestNoPermission(t *testing.T) {
+	t.Parallel()
+	b := setup(t, githubsim.Config{Seed: 73, Repos: 1, Issues: 10})
+	repo := b.repos()[0]
+	r := b.start(options{repos: []string{repo}})
+	b.ready()
+	b.sim.AddFault(githubsim.Fault{Path: "**/milestones", Status: 403, Body: `{"message":"Resource not accessible by personal access token"}`})
+	b.open(repo, map[string]any{"title": "still arrives"})
+	b.eventually("the issue arrives and the error shows", func() string {
+		list, err := r.Status(b.ctx)
+		if err != nil {
+			return err.Error()
+		}
+		for _, c := range list {
+			if c.Collection == "milestone" && (c.State != StateError || !strings.Contains(c.LastError, "not accessible")) {
+				return fmt.Sprintf("%+v", c)
+			}
+			if c.Collection == "issue_comment" && c.State != StateLive {
+				return fmt.Sprintf("%+v", c)
+			}
+		}
+		if scan[int64](b, `SELECT count(*) FROM github.issue WHERE title = 'still arrives'`) == 0 {
+			return "no issue yet"
+		}
+		return ""
+	})
+	b.sim.RemoveFault(0)
+	b.same(repo)
 }
 
 func TestConfig(t *testing.T) {

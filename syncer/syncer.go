@@ -87,6 +87,11 @@ func (s *Syncer) begin(ctx context.Context) error {
 	if err := s.takeOver(ctx); err != nil {
 		return err
 	}
+	// Jobs that are in the queue before River starts are fetched at once, those
+	// that come later when it hears of them.
+	if _, err := s.queueDue(ctx); err != nil {
+		return err
+	}
 	// River gets a context of its own: the end of ctx must reach it as a stop,
 	// so that interrupted jobs are put back rather than counted as failed.
 	if err := s.client.Start(context.WithoutCancel(ctx)); err != nil {
