@@ -70,6 +70,9 @@ func (s *session) noteBind(msg []byte) {
 }
 
 func (s *session) noteClose(msg []byte) {
+	if len(msg) < 6 {
+		return
+	}
 	name := string(bytes.TrimSuffix(msg[6:], []byte{0}))
 	switch msg[5] {
 	case 'S':

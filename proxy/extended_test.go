@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pghub/pghub/internal/ghapi"
@@ -322,4 +323,79 @@ func TestOtherDatabase(t *testing.T) {
 	if tag, err := conn.Exec(b.ctx, "INSERT INTO issue VALUES ('x')"); err != nil || tag.RowsAffected() != 1 {
 		t.Errorf("%v, %v", tag, err)
 	}
+}
+
+// dribble forwards connections to an address one byte at a time, both ways.
+func dribble(t *testing.T, network, address string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	copyBytes := func(to, from net.Conn) {
+		defer to.Close()
+		defer from.Close()
+		var b [1]byte
+		for {
+			if _, err := from.Read(b[:]); err != nil {
+				return
+			}
+			if _, err := to.Write(b[:]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial(network, address)
+			if err != nil {
+				client.Close()
+				return
+			}
+			go copyBytes(client, server)
+			go copyBytes(server, client)
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// TestSplitReads runs intercepted and other statements over connections that deliver one byte at
+// a time, on both sides of the proxy.
+func TestSplitReads(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stop()
+	b.through = func(databaseURL string) string {
+		config, err := pgconn.ParseConfig(databaseURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		network, address := pgconn.NetworkAddress(config.Host, config.Port)
+		return "postgres://x@" + dribble(t, network, address) + "/" + config.Database
+	}
+	b.start()
+	slow := dribble(t, "tcp", b.proxy.Addr().String())
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol} {
+		conn, _ := b.connectAs(strings.Replace(b.dsn(), b.proxy.Addr().String(), slow, 1), mode)
+		var number int64
+		if err := conn.QueryRow(b.ctx, "INSERT INTO issue (repository_id, title) VALUES ($1, 'slowly') RETURNING number", b.repo).Scan(&number); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.issue(number); got["title"] != "slowly" {
+			t.Errorf("GitHub has %v", got)
+		}
+		var count int
+		if err := conn.QueryRow(b.ctx, "SELECT count(*) FROM issue WHERE title = 'slowly'").Scan(&count); err != nil || count == 0 {
+			t.Errorf("%d, %v", count, err)
+		}
+		if _, err := conn.Exec(b.ctx, "UPDATE issue SET title = '' WHERE number = $1", number); sqlState(err) != "23514" {
+			t.Errorf("an empty title: %v", err)
+		}
+	}
+	b.settled()
 }

@@ -42,7 +42,8 @@ type bundle struct {
 	stop  func() // ends the proxy and waits
 	repo  int64  // a repository with issues
 	name  string // its full name
-	dead  chan struct{}
+	// through, if set, names a detour to the server that the proxy takes.
+	through func(databaseURL string) string
 }
 
 const appPassword = "app-password"
@@ -94,8 +95,12 @@ func setup(t *testing.T, options ...option) *bundle {
 // start runs the proxy; it ends with the test or by stop.
 func (b *bundle) start() {
 	b.t.Helper()
+	database := b.admin
+	if b.through != nil {
+		database = b.through(database)
+	}
 	w := writers.New(b.api, proxy.Mirror{Pool: b.pool}, writers.WithSettle(20*time.Millisecond, 50*time.Millisecond))
-	p, err := proxy.New(b.ctx, proxy.Config{Listen: "127.0.0.1:0", DatabaseURL: b.admin, Pool: b.pool, Writer: w})
+	p, err := proxy.New(b.ctx, proxy.Config{Listen: "127.0.0.1:0", DatabaseURL: database, Pool: b.pool, Writer: w})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -69,8 +69,8 @@ type Proxy struct {
 	watched    watchList
 	signer     signer
 	stored     storedRows
-	repairs    chan struct{} // a token wakes the repair loop
-	commits    chan []int64  // ledger entries to close as committed
+	repairs    chan struct{}  // a token wakes the repair loop
+	outcomes   chan []outcome // for the ledger, off the clients' path
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -101,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Proxy, error) {
 	p := &Proxy{
 		cfg: cfg, log: cfg.Logger, mirror: server.Database,
 		sessions: map[*session]struct{}{}, keys: map[string]*session{}, busy: map[int64]struct{}{},
-		repairs: make(chan struct{}, 1), commits: make(chan []int64, 1024),
+		repairs: make(chan struct{}, 1), outcomes: make(chan []outcome, 1024),
 	}
 	p.network, p.address = pgconn.NetworkAddress(server.Host, server.Port)
 	if cfg.Writer != nil {
@@ -143,7 +143,7 @@ func (p *Proxy) Serve(ctx context.Context) error {
 	if p.cfg.Writer != nil {
 		owned.Go(func() { p.ledger.HoldLease(background) })
 		owned.Go(func() { p.repairLoop(background) })
-		owned.Go(func() { p.commitLoop() })
+		owned.Go(func() { p.recordLoop() })
 		owned.Go(func() { p.watchLoop(background) })
 	}
 	done := make(chan struct{})
@@ -160,7 +160,7 @@ func (p *Proxy) Serve(ctx context.Context) error {
 	close(done)
 	p.endSessions()
 	p.wg.Wait()
-	close(p.commits)
+	close(p.outcomes)
 	stop()
 	owned.Wait()
 	return err

@@ -186,26 +186,3 @@ func (p *Proxy) store(ctx context.Context, e ledger.Entry, result writers.Result
 	}
 	return false, err
 }
-
-// commitLoop closes the entries of committed transactions, several at a time,
-// off the clients' path. It ends when the channel is closed and empty.
-func (p *Proxy) commitLoop() {
-	for ids := range p.commits {
-		for more := true; more; {
-			select {
-			case next, ok := <-p.commits:
-				if more = ok; ok {
-					ids = append(ids, next...)
-				}
-			default:
-				more = false
-			}
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), ledgerTimeout)
-		if err := p.ledger.Committed(ctx, ids); err != nil {
-			p.log.Warn("closing ledger entries failed; the repair loop does it", "error", err)
-		}
-		cancel()
-		p.unmarkBusy(ids)
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,9 +78,14 @@ func newSession(p *Proxy, client net.Conn) *session {
 	}
 }
 
-// serve runs the session to its end.
+// serve runs the session to its end. A fault in it ends this session only.
 func (s *session) serve(ctx context.Context) {
 	defer s.client.Close()
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.p.log.Error("a session ended by a fault of pghub's own", "fault", fault, "stack", string(debug.Stack()))
+		}
+	}()
 	s.client.SetDeadline(time.Now().Add(s.p.cfg.StartupTimeout))
 	packet, code, err := readStartup(s.client)
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pghub/pghub/internal/ledger"
-	"github.com/pghub/pghub/schema"
 	"github.com/pghub/pghub/sqlparse"
 	"github.com/pghub/pghub/writers"
 )
@@ -32,8 +31,6 @@ const (
 	// settingsPerQuery keeps the queries that hand over answers below the
 	// server's limit of 1664 columns.
 	settingsPerQuery = 500
-	// ledgerTimeout bounds a statement's own queries to the ledger.
-	ledgerTimeout = 30 * time.Second
 )
 
 // lane runs an intercepted statement in the protocol it came in. After a
@@ -305,16 +302,16 @@ func (s *session) ask(ctx context.Context, sent []int, planned []*writers.Planne
 		if err == nil {
 			result, err = s.p.cfg.Writer.Apply(ctx, p)
 		}
-		outcome, refused := s.judge(ctx, p, result, err, n, len(sent), done)
-		if outcome.Status == ledger.StatusAnswered || outcome.Status == ledger.StatusUnknown {
+		o, refused := s.judge(ctx, p, result, err, n, len(sent), done)
+		if o.Status == ledger.StatusAnswered || o.Status == ledger.StatusUnknown {
 			done = append(done, accepted{entry: entries[n], name: describe(p, result)})
 		}
-		if err := s.record(ctx, entries[n], outcome, result); err != nil {
+		if err := s.record(ctx, p.Op, outcome{entries[n], o}, result); err != nil {
 			s.p.log.Error("GitHub's answer could not be recorded", "entry", entries[n], "error", err)
 		}
 		if refused != nil {
 			for _, entry := range entries[n+1:] {
-				if err := s.record(ctx, entry, ledger.Outcome{Status: ledger.StatusSkipped}, writers.Result{}); err != nil {
+				if err := s.p.ledger.Record(context.WithoutCancel(ctx), entry, ledger.Outcome{Status: ledger.StatusSkipped}); err != nil {
 					s.p.log.Error("a skipped write could not be recorded", "entry", entry, "error", err)
 				}
 			}
@@ -362,32 +359,6 @@ func (s *session) judge(ctx context.Context, p *writers.Planned, result writers.
 		r.Detail = strings.TrimSpace(r.Detail + " " + sofar)
 	}
 	return o, r
-}
-
-// record writes an outcome to the ledger; rows of other tables that the answer
-// brought along (a new author, say) are stored first, so that the client's
-// transaction can refer to them.
-func (s *session) record(ctx context.Context, entry int64, o ledger.Outcome, result writers.Result) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
-	defer cancel()
-	news := s.p.stored.unknown(result.Referenced)
-	if len(news) == 0 {
-		return s.p.ledger.Record(ctx, entry, o)
-	}
-	err := pgx.BeginFunc(ctx, s.p.cfg.Pool, func(tx pgx.Tx) error {
-		done, err := schema.Upsert(ctx, tx, news, result.StartedAt)
-		if err != nil {
-			return err
-		}
-		if len(done.Deferred) > 0 {
-			news = nil // not all are stored
-		}
-		return s.p.ledger.RecordTx(ctx, tx, entry, o)
-	})
-	if err == nil {
-		s.p.stored.add(news)
-	}
-	return err
 }
 
 // answerSettings builds the queries that hand GitHub's answers to the trigger,
@@ -501,12 +472,14 @@ func (s *session) settle(committed bool) []byte {
 			"GitHub keeps what this transaction sent after the savepoint, of: "+names+". The mirror is brought to GitHub's state when the transaction ends.")
 	}
 	if committed && !s.partial {
-		select {
-		case s.p.commits <- s.entries():
+		outcomes := make([]outcome, len(s.pending))
+		for i, a := range s.pending {
+			outcomes[i] = outcome{a.entry, ledger.Outcome{Status: ledger.StatusCommitted}}
+		}
+		if s.p.recordLater(outcomes) {
 			s.pending = nil
 			return nil
-		default: // the repair loop closes them
-		}
+		} // else the repair loop closes them
 	}
 	s.leavePending()
 	if committed {

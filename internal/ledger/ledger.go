@@ -163,31 +163,42 @@ func (l *Ledger) RecordTx(ctx context.Context, tx pgx.Tx, id int64, o Outcome) e
 }
 
 func record(ctx context.Context, db execer, id int64, o Outcome) error {
-	var updated *time.Time
-	if !o.UpdatedAt.IsZero() {
-		updated = &o.UpdatedAt
+	if _, err := db.Exec(ctx, recordSQL, o.arguments(id)...); err != nil {
+		return fmt.Errorf("writing the outcome to the ledger: %w", err)
 	}
-	_, err := db.Exec(ctx, `UPDATE pghub.write SET status = $2,
+	return nil
+}
+
+const recordSQL = `UPDATE pghub.write SET status = $2,
 			row_id = coalesce(nullif($3::bigint, 0), row_id), number = coalesce(nullif($4::bigint, 0), number),
 			answer_updated_at = coalesce($5, answer_updated_at), requests = requests + $6,
 			request_id = coalesce(nullif($7, ''), request_id), sqlstate = coalesce(nullif($8, ''), sqlstate),
 			message = coalesce(nullif($9, ''), message), detail = coalesce(nullif($10, ''), detail),
 			answered_at = coalesce(answered_at, clock_timestamp()),
 			closed_at = CASE WHEN $2 IN ('refused', 'skipped', 'committed', 'repaired') THEN clock_timestamp() END
-		WHERE id = $1 AND closed_at IS NULL`,
-		id, string(o.Status), o.RowID, o.Number, updated, o.Requests, o.RequestID, o.SQLSTATE, o.Message, o.Detail)
-	if err != nil {
-		return fmt.Errorf("writing the outcome to the ledger: %w", err)
+		WHERE id = $1 AND closed_at IS NULL`
+
+func (o Outcome) arguments(id int64) []any {
+	var updated *time.Time
+	if !o.UpdatedAt.IsZero() {
+		updated = &o.UpdatedAt
 	}
-	return nil
+	return []any{id, string(o.Status), o.RowID, o.Number, updated, o.Requests, o.RequestID, o.SQLSTATE, o.Message, o.Detail}
 }
 
-// Committed closes entries whose rows the client's transaction has stored.
-func (l *Ledger) Committed(ctx context.Context, ids []int64) error {
-	_, err := l.pool.Exec(ctx, `UPDATE pghub.write SET status = 'committed', closed_at = clock_timestamp()
-		WHERE id = ANY($1) AND closed_at IS NULL`, ids)
-	if err != nil {
-		return fmt.Errorf("closing ledger entries: %w", err)
-	}
-	return nil
+// RecordAll is Record for several entries, in order, in one transaction whose
+// commit is not waited for on disk: what is lost in a crash of the server is
+// open afterwards.
+func (l *Ledger) RecordAll(ctx context.Context, ids []int64, outcomes []Outcome) error {
+	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(`SET LOCAL synchronous_commit = off`)
+		for i, id := range ids {
+			batch.Queue(recordSQL, outcomes[i].arguments(id)...)
+		}
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("writing outcomes to the ledger: %w", err)
+		}
+		return nil
+	})
 }
