@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/embedpg/embedpgtest"
 	"github.com/pghub/pghub/internal/ghapi"
 	"github.com/pghub/pghub/internal/githubsim"
@@ -89,6 +90,7 @@ func (b *bundle) client(cfg ghapi.Config) *ghapi.Client {
 	b.t.Helper()
 	cfg.BaseURL, cfg.Token, cfg.PointsPerMinute = b.url, b.sim.Token(), -1
 	cfg.RetryDelay, cfg.Logger = 2*time.Millisecond, b.log
+	cfg.Transport = contract.Transport(b.t, cfg.Transport)
 	c, err := ghapi.New(cfg)
 	if err != nil {
 		b.t.Fatal(err)
