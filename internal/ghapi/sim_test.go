@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/ghapi"
 	"github.com/pghub/pghub/internal/githubsim"
 	"github.com/pghub/pghub/internal/githubsim/githubsimtest"
@@ -19,6 +20,7 @@ func simulated(t *testing.T, cfg githubsim.Config) (*githubsimtest.Running, *gha
 	sim := githubsimtest.Start(t, cfg)
 	c, err := ghapi.New(ghapi.Config{
 		BaseURL: sim.URL, Token: sim.Token(), RetryDelay: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		Transport: contract.Transport(t, nil),
 	})
 	if err != nil {
 		t.Fatal(err)
