@@ -49,7 +49,7 @@ func Transport(t testing.TB, base http.RoundTripper) http.RoundTripper {
 // them out and compares the answers.
 func AnswersOnly(t testing.TB, base http.RoundTripper) http.RoundTripper {
 	t.Helper()
-	return transport(t, base, []Kind{UnknownQuery, UnknownHeader, BadRequest, BadDocument})
+	return transport(t, base, []Kind{UnknownOperation, UnknownQuery, UnknownHeader, BadRequest, BadDocument})
 }
 
 // RequestsOnly is Transport for tests whose faults answer what GitHub never

@@ -27,7 +27,7 @@ func TestFaults(t *testing.T) {
 		"other method":         {githubsim.Fault{Method: "PATCH", Status: 500}, 201, true},
 		"other path":           {githubsim.Fault{Path: "/repos/*/*/labels", Status: 500}, 201, true},
 		"other query":          {githubsim.Fault{Query: "page=2", Status: 500}, 201, true},
-		"this method and path": {githubsim.Fault{Method: "post", Path: "/repos/*/*/issues", Status: 403}, 403, false},
+		"this method and path": {githubsim.Fault{Method: "post", Path: "/repos/*/*/issues", Status: 403, Body: `{"message":"Forbidden"}`}, 403, false},
 		"not yet":              {githubsim.Fault{Skip: 1, Status: 500}, 201, true},
 	} {
 		t.Run(name, func(t *testing.T) {

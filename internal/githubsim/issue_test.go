@@ -81,7 +81,7 @@ func TestIssueRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := &client{t: t, sim: c.sim, token: c.token}
+			c := &client{t: t, sim: c.sim, token: c.token, answers: c.answers}
 			r := c.do(tc.status, tc.method, "/repos/octavia/box/issues"+tc.path, tc.body)
 			for _, w := range tc.want {
 				if !strings.Contains(string(r.body), w) {

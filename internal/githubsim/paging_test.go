@@ -24,7 +24,7 @@ func TestFullScan(t *testing.T) {
 		for _, direction := range []string{"asc", "desc"} {
 			t.Run(order+" "+direction, func(t *testing.T) {
 				t.Parallel()
-				c := &client{t: t, sim: c.sim, token: c.token}
+				c := &client{t: t, sim: c.sim, token: c.token, answers: c.answers}
 				rows := c.all(seeded + "/issues?state=all&per_page=100&sort=" + order + "&direction=" + direction)
 				if len(rows) != len(want) {
 					t.Fatalf("%d rows, want %d", len(rows), len(want))
@@ -221,7 +221,7 @@ func TestFilters(t *testing.T) {
 	} {
 		t.Run(query, func(t *testing.T) {
 			t.Parallel()
-			c := &client{t: t, sim: c.sim, token: c.token}
+			c := &client{t: t, sim: c.sim, token: c.token, answers: c.answers}
 			want := []float64{}
 			for _, i := range issues {
 				if match(i) {

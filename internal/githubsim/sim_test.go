@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/githubsim"
 	"github.com/pghub/pghub/internal/githubsim/githubsimtest"
 )
@@ -24,6 +25,8 @@ type client struct {
 	t     testing.TB
 	sim   *githubsimtest.Running
 	token string
+	// answers compares what it brings back with GitHub's description.
+	answers http.RoundTripper
 }
 
 var noRedirects = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -31,10 +34,16 @@ var noRedirects = &http.Client{CheckRedirect: func(*http.Request, []*http.Reques
 func newClient(t testing.TB, cfg githubsim.Config) *client {
 	t.Helper()
 	sim := githubsimtest.Start(t, cfg)
-	return &client{t: t, sim: sim, token: sim.Token()}
+	c := &client{t: t, sim: sim, token: sim.Token(), answers: noRedirects.Transport}
+	if test, ok := t.(*testing.T); ok {
+		c.answers = contract.AnswersOnly(test, http.DefaultTransport)
+	}
+	return c
 }
 
-func (c *client) as(token string) *client { return &client{t: c.t, sim: c.sim, token: token} }
+func (c *client) as(token string) *client {
+	return &client{t: c.t, sim: c.sim, token: token, answers: c.answers}
+}
 
 func (c *client) try(method, path string, body any, header ...string) (*reply, error) {
 	c.t.Helper()
@@ -63,7 +72,11 @@ func (c *client) try(method, path string, body any, header ...string) (*reply, e
 	for k := 0; k+1 < len(header); k += 2 {
 		req.Header.Set(header[k], header[k+1])
 	}
-	resp, err := noRedirects.Do(req)
+	through := *noRedirects
+	if !strings.HasPrefix(req.URL.Path, "/_sim/") {
+		through.Transport = c.answers
+	}
+	resp, err := through.Do(req)
 	if err != nil {
 		return nil, err
 	}
