@@ -25,7 +25,18 @@ const (
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
 	go watchSignals(cancel)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, ownStderr()))
+}
+
+// ownStderr is standard error under a descriptor of our own: for as long as the SQL parser (libpg_query) works, it has
+// descriptor 2 point to a pipe, and what others write there is lost.
+func ownStderr() *os.File {
+	fd, err := syscall.Dup(int(os.Stderr.Fd()))
+	if err != nil {
+		return os.Stderr
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), os.Stderr.Name())
 }
 
 // watchSignals calls first at the first signal that asks the program to end. The second one ends it at once, as if nobody
