@@ -61,16 +61,7 @@ type reply struct {
 	body   []byte
 }
 
-// object reads the answer.
-func (r reply) object(t *testing.T) map[string]any {
-	t.Helper()
-	var o map[string]any
-	if err := json.Unmarshal(r.body, &o); err != nil {
-		t.Fatalf("%v: %s", err, r.body)
-	}
-	return o
-}
-
+// id reads the answer's id.
 func (r reply) id(t *testing.T) int64 {
 	t.Helper()
 	var o struct{ ID int64 }
@@ -80,6 +71,7 @@ func (r reply) id(t *testing.T) int64 {
 	return o.ID
 }
 
+// number reads the answer's number.
 func (r reply) number(t *testing.T) int64 {
 	t.Helper()
 	var o struct{ Number int64 }
@@ -171,4 +163,11 @@ func (c *client) send(through http.RoundTripper, status int, method, path string
 		c.t.Fatalf("%s %s: %s, want %d: %.400s", method, path, resp.Status, status, got)
 	}
 	return reply{resp.StatusCode, resp.Header, got}
+}
+
+func decode(t *testing.T, raw []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(raw, v); err != nil {
+		t.Fatalf("%v: %.400s", err, raw)
+	}
 }

@@ -38,8 +38,10 @@ func (e *enc) comment(k string, m *comment) {
 	e.str("author_association", m.issue.repo.association(m.user))
 	e.reactions(api+"/issues/comments/"+id+"/reactions", m.reactions)
 	e.null("performed_via_github_app")
-	e.null("pin")
-	e.null("minimized")
+	if !e.event {
+		e.null("pin")
+		e.null("minimized")
+	}
 	e.close('}')
 }
 

@@ -1,12 +1,14 @@
 package githubsim
 
+import "time"
+
 // emit builds and queues one webhook event. Payloads show the state after the
 // change, so it is called last, under the store's lock.
 func (c *call) emit(event, action string, r *repository, members func(*enc)) {
 	if !c.s.hooks.enabled() {
 		return
 	}
-	e := &enc{api: c.api, web: c.web}
+	e := &enc{api: c.api, web: c.web, event: true}
 	e.open('{')
 	e.str("action", action)
 	members(e)
@@ -16,7 +18,7 @@ func (c *call) emit(event, action string, r *repository, members func(*enc)) {
 	}
 	e.user("sender", c.user)
 	e.close('}')
-	c.s.hooks.send(event, action, e.b)
+	c.s.hooks.send(event, action, r.id, e.b)
 }
 
 // emitIssue sends an issues event. Pull requests have events of their own, which
@@ -109,9 +111,11 @@ func (c *call) emitMilestone(action string, r *repository, m, before *milestone)
 			e.from("description", text)
 		}
 		if before.due != m.due {
-			e.object("due_on")
-			e.instantOrNull("from", before.due)
-			e.close('}')
+			former := "" // no null here either
+			if before.due != 0 {
+				former = moment(before.due).Format(time.RFC3339)
+			}
+			e.from("due_on", former)
 		}
 		e.close('}')
 	})

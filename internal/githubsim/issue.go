@@ -214,7 +214,9 @@ func (e *enc) issue(k string, i *issue) {
 		e.close('}')
 	}
 	e.strOrNull("body", i.body)
-	e.user("closed_by", i.closedBy)
+	if !e.event {
+		e.user("closed_by", i.closedBy)
+	}
 	e.reactions(api+"/issues/"+n+"/reactions", i.reactions)
 	e.apiURL("timeline_url", api, "/issues/", n, "/timeline")
 	e.null("performed_via_github_app")

@@ -13,6 +13,7 @@ type enc struct {
 	b        []byte
 	api, web string // bases of API and web URLs, without a trailing slash
 	later    bool   // API version 2026-03-10, which has dropped some members
+	event    bool   // a webhook, whose objects lack some members of the API's
 }
 
 // sep writes the comma that a member or element needs unless it is the first.

@@ -56,8 +56,10 @@ func (e *enc) repository(k string, r *repository, viewer *user, full bool) {
 	e.boolean("has_wiki", false)
 	e.boolean("has_pages", false)
 	e.boolean("has_discussions", false)
-	e.boolean("has_pull_requests", true)
-	e.str("pull_request_creation_policy", "all")
+	if !e.event {
+		e.boolean("has_pull_requests", true)
+		e.str("pull_request_creation_policy", "all")
+	}
 	e.boolean("archived", r.archived)
 	e.boolean("disabled", false)
 	e.boolean("is_template", false)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -27,6 +28,8 @@ type Delivery struct {
 	Event   string `json:"event"`
 	Action  string `json:"action"`
 	Payload []byte `json:"-"`
+	// RepositoryID is what the webhook is installed on.
+	RepositoryID int64 `json:"repository_id"`
 	// Status is the receiver's answer of the last attempt; 0 while queued, when
 	// nobody answered, or when the queue was full.
 	Status   int    `json:"status"`
@@ -95,11 +98,11 @@ func (h *hookSender) close() {
 }
 
 // send queues an event. A full queue drops it, which the delivery's Error tells.
-func (h *hookSender) send(event, action string, payload []byte) {
+func (h *hookSender) send(event, action string, repositoryID int64, payload []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
-	d := &Delivery{ID: fmt.Sprintf("%08x-5eed-11f0-8000-%012x", h.last*2654435761&0xffffffff, h.last), Event: event, Action: action, Payload: payload}
+	d := &Delivery{ID: fmt.Sprintf("%08x-5eed-11f0-8000-%012x", h.last*2654435761&0xffffffff, h.last), Event: event, Action: action, Payload: payload, RepositoryID: repositoryID}
 	if len(h.kept) >= maxKeptDeliveries {
 		h.kept = append(h.kept[:0:0], h.kept[maxKeptDeliveries/4:]...)
 	}
@@ -156,6 +159,7 @@ func (h *hookSender) attempt(url, secret string, d *Delivery) (int, error) {
 	req.Header.Set("X-Github-Event", d.Event)
 	req.Header.Set("X-Github-Hook-Id", "430000001")
 	req.Header.Set("X-Github-Hook-Installation-Target-Type", "repository")
+	req.Header.Set("X-Github-Hook-Installation-Target-Id", strconv.FormatInt(d.RepositoryID, 10))
 	if secret != "" {
 		req.Header.Set("X-Hub-Signature-256", Signature(secret, d.Payload))
 	}
