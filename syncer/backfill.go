@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/pghub/pghub/internal/ghapi"
+	"github.com/pghub/pghub/schema"
 )
 
 type backfillWorker struct {
@@ -128,6 +129,14 @@ func (s *Syncer) backfillPage(ctx context.Context, c *collection, repositoryID i
 		now.Items += int64(len(items))
 		now.Rows += out.rows
 		if first = resp.Next == ""; first {
+			if c.byTime {
+				// Pages overlapped by what changed in the same second.
+				err := tx.QueryRow(ctx, `SELECT count(*) FROM `+pgx.Identifier{schema.Name, c.name}.Sanitize()+` WHERE repository_id = $1`, repositoryID).Scan(&now.Rows)
+				if err != nil {
+					return fmt.Errorf("counting the rows of %s: %w", c.name, err)
+				}
+				now.Items = now.Rows
+			}
 			now.Backfilled, now.State, now.Expected = true, StateLive, now.Items
 			if err := s.completed(ctx, tx, c, repositoryID); err != nil {
 				return err
