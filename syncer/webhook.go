@@ -39,14 +39,13 @@ type Beginner interface {
 //
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 func ApplyWebhook(ctx context.Context, db Beginner, event string, payload []byte, receivedAt time.Time) (Outcome, error) {
+	apply := webhookEvents[event]
+	if apply == nil && json.Valid(payload) {
+		return notMirrored(event, payload), nil
+	}
 	var n news
 	if err := json.Unmarshal(payload, &n); err != nil {
 		return Outcome{Event: event}, fmt.Errorf("%w of event %s: %w", ErrPayload, event, err)
-	}
-	apply := webhookEvents[event]
-	if apply == nil {
-		return Outcome{Event: event, Action: n.Action, RepositoryID: n.Repository.ID,
-			Ignored: fmt.Sprintf("events of kind %q are not mirrored", event)}, nil
 	}
 	queue, err := enqueuer()
 	if err != nil {
@@ -78,6 +77,23 @@ var webhookEvents = map[string]func(context.Context, *webhook) error{
 	"repository":                applyRepository,
 	"installation":              applyInstallation,
 	"installation_repositories": applyInstallation,
+}
+
+// notMirrored is the outcome of every other kind. Nothing is required of its
+// payload: there may be kinds of any form.
+func notMirrored(event string, payload []byte) Outcome {
+	out := Outcome{Event: event, Ignored: fmt.Sprintf("events of kind %q are not mirrored", event)}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(payload, &fields) == nil {
+		var repository namedRepository
+		if json.Unmarshal(fields["action"], &out.Action) != nil {
+			out.Action = ""
+		}
+		if json.Unmarshal(fields["repository"], &repository) == nil {
+			out.RepositoryID = repository.ID
+		}
+	}
+	return out
 }
 
 // news is what is read of a payload; objects stay as GitHub wrote them.

@@ -200,6 +200,8 @@ func TestWebhookIgnored(t *testing.T) {
 	}{
 		{"ping", `{"zen":"Keep it logically awesome."}`, "GitHub tries"},
 		{"push", `{"ref":"refs/heads/main"}`, `kind "push"`},
+		{"push", `{"action":7,"repository":[],"repositories":"all","installation":null}`, `kind "push"`},
+		{"star", `[]`, `kind "star"`},
 		{"issues", `{"action":"opened","issue":{"id":1},"repository":{"id":7,"full_name":"a/b"}}`, "a/b (id 7) is not mirrored"},
 		{"issues", `{"action":"opened","issue":{"id":1}}`, "names no repository"},
 		{"issues", `{"action":"milestoned","issue":{"id":1,"number":1,"pull_request":{}},` + at + `}`, "pull request"},
@@ -213,6 +215,9 @@ func TestWebhookIgnored(t *testing.T) {
 		if err != nil || out.Applied() || !strings.Contains(out.Ignored, tt.reason) || len(out.Rows)+len(out.Queued) > 0 {
 			t.Errorf("%s %s: %v %v", tt.event, tt.payload, out, err)
 		}
+	}
+	if _, err := ApplyWebhook(b.ctx, b.pool, "push", []byte(`{"ref":`), time.Now()); !errors.Is(err, ErrPayload) {
+		t.Errorf("half a payload: %v", err)
 	}
 	for _, payload := range []string{``, `[]`, `{"action":7}`, `{"action":"opened",` + at + `}`, `{"action":"deleted","issue":null,` + at + `}`} {
 		if out, err := ApplyWebhook(b.ctx, b.pool, "issues", []byte(payload), time.Now()); !errors.Is(err, ErrPayload) {
