@@ -91,7 +91,7 @@ func (c *command) liveTest(ctx context.Context, cfg config, named, yes bool) err
 		if !term.IsTerminal(int(os.Stdin.Fd())) {
 			return configErrorf("--live-test asks before it writes, and nobody is at a terminal to answer: add --yes")
 		}
-		agreed, err := confirm(os.Stdin, c.stdout, doctor.LivePlan(cfg.Repos[0])+" Go on?")
+		agreed, err := confirm(ctx, os.Stdin, c.stdout, doctor.LivePlan(cfg.Repos[0])+" Go on?")
 		if err != nil {
 			return err
 		}
@@ -107,15 +107,30 @@ func (c *command) liveTest(ctx context.Context, cfg config, named, yes bool) err
 	return verdict(ctx, r)
 }
 
-// confirm asks a question that only y or yes answers.
-func confirm(in io.Reader, out io.Writer, question string) (bool, error) {
+// confirm asks a question that only y or yes answers. A read of a terminal cannot be called off: when ctx ends before the
+// answer, the goroutine that waits for it ends with the process.
+func confirm(ctx context.Context, in io.Reader, out io.Writer, question string) (bool, error) {
 	fmt.Fprintf(out, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return false, fmt.Errorf("reading the answer: %w", err)
+	type reply struct {
+		text string
+		err  error
 	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes", nil
+	replies := make(chan reply, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		replies <- reply{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(out)
+		return false, context.Cause(ctx)
+	case r := <-replies:
+		if r.err != nil && r.err != io.EOF {
+			return false, fmt.Errorf("reading the answer: %w", r.err)
+		}
+		answer := strings.ToLower(strings.TrimSpace(r.text))
+		return answer == "y" || answer == "yes", nil
+	}
 }
 
 // verdict is an error when a check failed.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,9 +69,16 @@ func TestConfirm(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]bool{"y\n": true, " YES \n": true, "y": true, "\n": false, "": false, "n\n": false, "yep\n": false} {
 		var out strings.Builder
-		got, err := confirm(strings.NewReader(answer), &out, "Go on?")
+		got, err := confirm(testContext(t), strings.NewReader(answer), &out, "Go on?")
 		if err != nil || got != want || out.String() != "Go on? [y/N] " {
 			t.Errorf("answer %q: %v %v, printed %q", answer, got, err, out.String())
 		}
 	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	cancel()
+	silent, _ := io.Pipe()
+	if agreed, err := confirm(ctx, silent, io.Discard, "Go on?"); agreed || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v %v", agreed, err)
+	}
+	silent.Close()
 }
