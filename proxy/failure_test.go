@@ -318,6 +318,50 @@ func TestCancelWhileGitHubIsAsked(t *testing.T) {
 	b.settled()
 }
 
+// TestIdleTimeoutDoesNotCountGitHub lets GitHub take longer than the client's
+// idle_in_transaction_session_timeout.
+func TestIdleTimeoutDoesNotCountGitHub(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	n := b.numbers(1)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		conn, _ := b.connect(mode)
+		b.sim.AddFault(githubsim.Fault{Method: "PATCH", Delay: 400 * time.Millisecond, Count: 2})
+		for _, sql := range []string{
+			"SET idle_in_transaction_session_timeout = '200ms'",
+			fmt.Sprintf("UPDATE issue SET title = 'patient %v' WHERE repository_id = %d AND number = %d", mode, b.repo, n[0]),
+			"BEGIN", fmt.Sprintf("UPDATE issue SET title = 'patient again %v' WHERE repository_id = %d AND number = %d", mode, b.repo, n[0]),
+		} {
+			if _, err := conn.Exec(b.ctx, sql); err != nil {
+				t.Fatalf("%s: %v", sql, err)
+			}
+		}
+		var timeout string
+		if err := conn.QueryRow(b.ctx, "SHOW idle_in_transaction_session_timeout").Scan(&timeout); err != nil || timeout != "200ms" {
+			t.Errorf("afterwards the timeout is %q, %v", timeout, err)
+		}
+		if _, err := conn.Exec(b.ctx, "COMMIT"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.settled()
+}
+
+// TestCopyIsRefused: rows that come by COPY cannot be planned.
+func TestCopyIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	conn, _ := b.connect(pgx.QueryExecModeExec)
+	_, err := conn.CopyFrom(b.ctx, pgx.Identifier{"github", "issue"}, []string{"repository_id", "title"}, pgx.CopyFromRows([][]any{{b.repo, "copied"}}))
+	if sqlState(err) != "55000" {
+		t.Errorf("COPY: %v, want 55000", err)
+	}
+	if b.mutations() != 0 {
+		t.Errorf("%d mutations were sent", b.mutations())
+	}
+	b.settled()
+}
+
 func (b *bundle) openEntries() (n int) {
 	if err := b.pool.QueryRow(b.ctx, `SELECT count(*) FROM pghub.write WHERE closed_at IS NULL`).Scan(&n); err != nil {
 		b.t.Fatal(err)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -13,20 +14,18 @@ import (
 // inspectQuery decides whether a Query message has to be taken apart.
 func (s *session) inspectQuery(msg []byte) func(context.Context) error {
 	text := bytes.TrimSuffix(msg[5:], []byte{0})
-	if !s.p.classifier.MayWrite(text) {
+	if !s.hiddenBlock && !s.p.classifier.MayWrite(text) {
 		return nil
 	}
 	script, err := s.classify(text)
-	if err != nil {
-		// The server says what is wrong with it. What our grammar does not know
-		// meets the trigger.
-		return nil
-	}
-	writes := false
-	for _, st := range script.Statements {
-		writes = writes || intercepts(st)
-	}
-	if !writes {
+	if s.hiddenBlock {
+		// It comes in place of a Sync and ends the same implicit transaction,
+		// for which we have opened a block.
+		if err != nil { // the server says what is wrong
+			script.Statements = []sqlparse.Statement{{End: len(text)}}
+		}
+	} else if err != nil || !slices.ContainsFunc(script.Statements, intercepts) {
+		// What our grammar does not know meets the trigger.
 		return nil
 	}
 	sql := string(text)
@@ -72,13 +71,20 @@ func (s *session) runScript(ctx context.Context, sql string, statements []sqlpar
 	if err != nil {
 		return err
 	}
-	s.sent++
+	run := &script{}
+	if ok {
+		s.sent++
+		if s.ownBlock && s.status == 'T' {
+			run.block = true
+			s.hiddenBlock, s.ownBlock, s.extended = false, false, false
+		}
+	}
 	if !ok || s.extended || s.status == 'E' {
-		// The server drops it, or answers that the transaction is aborted; and a
-		// Query message inside an extended-protocol segment is left to the trigger.
+		// The server drops it (after an error, up to the Sync), or answers that
+		// the transaction is aborted. A Query message in an extended-protocol
+		// segment without a block of ours is left to the trigger.
 		return s.sendQueries(sql)
 	}
-	run := &script{}
 	for i, st := range statements {
 		if err := s.runStatement(ctx, run, sql[st.Start:st.End], st, len(statements) > 1); err != nil {
 			return err

@@ -174,6 +174,7 @@ func (s *session) mayBeOurs(l lane, st sqlparse.Statement) (ours, failed bool, e
 // transaction is what the ledger wants to know of the client's transaction.
 type transaction struct {
 	xid, role, application string
+	idleTimeout            string // the client's idle_in_transaction_session_timeout
 	pid                    int32
 }
 
@@ -195,7 +196,7 @@ func (s *session) lock(l lane, changes []change) (tx transaction, changed, faile
 				digests = append(digests, c.Digest)
 			}
 		}
-		queries = append(queries, fmt.Sprintf("SELECT pg_catalog.cardinality(changed), xid, pid, role, application FROM pghub.lock_planned(%s, '{%s}', '{%s}')",
+		queries = append(queries, fmt.Sprintf("SELECT pg_catalog.cardinality(changed), xid, pid, role, application, idle_timeout FROM pghub.lock_planned(%s, '{%s}', '{%s}')",
 			literal(table), strings.Join(ids, ","), strings.Join(digests, ",")))
 	}
 	replies, err := l.queries(queries...)
@@ -211,11 +212,15 @@ func (s *session) lock(l lane, changes []change) (tx transaction, changed, faile
 		if i < prepared {
 			continue
 		}
-		if len(r.row) != 5 {
+		if len(r.row) != 6 {
 			return tx, false, false, errServerGone
 		}
 		pid, _ := strconv.ParseInt(string(r.row[2]), 10, 32)
-		tx = transaction{xid: string(r.row[1]), pid: int32(pid), role: string(r.row[3]), application: string(r.row[4])}
+		idle := tx.idleTimeout
+		if i == prepared { // the next table's call finds it switched off
+			idle = string(r.row[5])
+		}
+		tx = transaction{idleTimeout: idle, xid: string(r.row[1]), pid: int32(pid), role: string(r.row[3]), application: string(r.row[4])}
 		if r.row[0] != nil && string(r.row[0]) != "0" {
 			changed = true
 		}
@@ -265,7 +270,7 @@ func (s *session) carryOut(ctx context.Context, l lane, st sqlparse.Statement, c
 	if err != nil {
 		return l.fail(refusal("XX000", "GitHub's answer could not be stored: "+err.Error()))
 	}
-	_, err = l.apply(setup, fmt.Sprintf("SELECT pghub.finish_apply(%d, %d)", expected, len(changes)))
+	_, err = l.apply(setup, fmt.Sprintf("SELECT pghub.finish_apply(%d, %d, %s)", expected, len(changes), literal(tx.idleTimeout)))
 	return err
 }
 

@@ -180,8 +180,8 @@ var forms = []form{
 func TestForms(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes {
-		for _, block := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%v block %v", mode, block), func(t *testing.T) {
+		for _, begin := range []string{"", "BEGIN", "BEGIN ISOLATION LEVEL SERIALIZABLE"} {
+			t.Run(fmt.Sprintf("%v %s", mode, begin), func(t *testing.T) {
 				t.Parallel()
 				b := setup(t)
 				conn, _ := b.connect(mode)
@@ -202,8 +202,8 @@ func TestForms(t *testing.T) {
 							args = f.args(n, b.repo)
 						}
 						before := b.mutations()
-						if block {
-							if _, err := conn.Exec(b.ctx, "BEGIN"); err != nil {
+						if begin != "" {
+							if _, err := conn.Exec(b.ctx, begin); err != nil {
 								t.Fatal(err)
 							}
 						}
@@ -222,7 +222,7 @@ func TestForms(t *testing.T) {
 						if err := got.Err(); err != nil {
 							t.Fatalf("%s: %v", fill(f.sql), err)
 						}
-						if block {
+						if begin != "" {
 							if status := conn.PgConn().TxStatus(); status != 'T' {
 								t.Errorf("transaction status %c in the block", status)
 							}

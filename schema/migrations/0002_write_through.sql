@@ -218,7 +218,7 @@ END $$;
 
 -- +goose StatementBegin
 CREATE FUNCTION pghub.lock_planned(table_name text, ids bigint[], digests text[],
-    OUT changed bigint[], OUT xid xid8, OUT pid int, OUT role text, OUT application text)
+    OUT changed bigint[], OUT xid xid8, OUT pid int, OUT role text, OUT application text, OUT idle_timeout text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found bigint[];
@@ -235,6 +235,10 @@ BEGIN
     pid := pg_backend_pid();
     role := session_user;
     application := current_setting('application_name');
+    -- While GitHub is asked the session is idle in its transaction, through no
+    -- fault of the client's: finish_apply puts the value back.
+    idle_timeout := current_setting('idle_in_transaction_session_timeout');
+    PERFORM set_config('idle_in_transaction_session_timeout', '0', true);
 END $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION pghub.lock_planned IS 'Locks the rows a statement plans to change until the transaction ends; says which are no longer what was planned, and which transaction this is.';
@@ -242,13 +246,14 @@ REVOKE ALL ON FUNCTION pghub.lock_planned FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pghub.lock_planned TO pghub_writer;
 
 -- +goose StatementBegin
-CREATE FUNCTION pghub.finish_apply(expected int, answers int) RETURNS void
+CREATE FUNCTION pghub.finish_apply(expected int, answers int, idle_timeout text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     applied int := coalesce(nullif(current_setting('pghub.applied', true), ''), '0')::int;
 BEGIN
     PERFORM set_config('pghub.mode', '', true), set_config('pghub.ids', '', true),
-            set_config('pghub.inserted', '', true), set_config('pghub.applied', '', true);
+            set_config('pghub.inserted', '', true), set_config('pghub.applied', '', true),
+            set_config('idle_in_transaction_session_timeout', idle_timeout, true);
     FOR i IN 0 .. answers - 1 LOOP
         PERFORM set_config('pghub.answer_' || i, '', true);
     END LOOP;
