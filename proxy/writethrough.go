@@ -104,7 +104,7 @@ func (s *session) writeThrough(ctx context.Context, l lane, st sqlparse.Statemen
 	for attempt := 1; ; attempt++ {
 		token := nonce()
 		rows := &plannedRows{signer: &s.p.signer, nonce: token, limit: defaultMaxRows}
-		failed, err := l.plan("SELECT pg_catalog.set_config('pghub.mode', '"+s.p.signer.mode("plan", token, s.pid())+"', true), "+
+		failed, err := l.plan("SELECT pg_catalog.set_config('pghub.mode', '"+s.p.signer.planMode(token, s.pid())+"', true), "+
 			"pg_catalog.current_setting('pghub.max_rows', true)", rows)
 		if err != nil || failed {
 			return err
@@ -266,7 +266,7 @@ func (s *session) carryOut(ctx context.Context, l lane, st sqlparse.Statement, c
 			return l.fail(r)
 		}
 	}
-	setup, expected, err := s.answerSettings(changes, answers)
+	setup, expected, err := s.answerSettings(changes, answers, tx.xid)
 	if err != nil {
 		return l.fail(refusal("XX000", "GitHub's answer could not be stored: "+err.Error()))
 	}
@@ -368,10 +368,10 @@ func (s *session) judge(ctx context.Context, p *writers.Planned, result writers.
 
 // answerSettings builds the queries that hand GitHub's answers to the trigger,
 // and says how many rows the statement will change.
-func (s *session) answerSettings(changes []change, answers []writers.Result) (queries []string, expected int, err error) {
+func (s *session) answerSettings(changes []change, answers []writers.Result, xid string) (queries []string, expected int, err error) {
 	token := nonce()
 	settings := []string{
-		set("pghub.mode", s.p.signer.mode("apply", token, s.pid())),
+		set("pghub.mode", s.p.signer.applyMode(token, s.pid(), xid)),
 		set("pghub.inserted", "0"), set("pghub.applied", "0"),
 	}
 	ids := map[string]string{}
