@@ -118,6 +118,7 @@ func (s *session) releaseServer() {
 // relayServer passes the server's messages to the client until either is gone.
 func (s *session) relayServer() {
 	defer close(s.serverDone)
+	defer s.recoverFault()
 	u := &s.up
 	for {
 		need := 0

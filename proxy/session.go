@@ -74,11 +74,8 @@ func newSession(p *Proxy, client net.Conn) *session {
 // serve runs the session to its end. A fault in it ends this session only.
 func (s *session) serve(ctx context.Context) {
 	defer s.client.Close()
-	defer func() {
-		if fault := recover(); fault != nil {
-			s.p.log.Error("a session ended by a fault of pghub's own", "fault", fault, "stack", string(debug.Stack()))
-		}
-	}()
+	defer close(s.resume) // so that a parked relayServer ends, too
+	defer s.recoverFault()
 	s.client.SetDeadline(time.Now().Add(s.p.cfg.StartupTimeout))
 	packet, code, err := readStartup(s.client)
 	if err != nil {
@@ -124,6 +121,15 @@ func (s *session) serve(ctx context.Context) {
 	closeWrite(server)
 	<-s.serverDone
 	s.settleLost()
+}
+
+// recoverFault is the last resort against a fault of our own: it must not take
+// other sessions with it.
+func (s *session) recoverFault() {
+	if fault := recover(); fault != nil {
+		s.p.log.Error("a session ended by a fault of pghub's own", "fault", fault, "stack", string(debug.Stack()))
+		s.closeBoth()
+	}
 }
 
 // shutdown ends the session: at once, or when the statement under way on
