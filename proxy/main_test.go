@@ -17,8 +17,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pghub/pghub/internal/embedpg/embedpgtest"
 	"github.com/pghub/pghub/internal/contract"
+	"github.com/pghub/pghub/internal/embedpg/embedpgtest"
 	"github.com/pghub/pghub/internal/ghapi"
 	"github.com/pghub/pghub/internal/githubsim"
 	"github.com/pghub/pghub/proxy"
