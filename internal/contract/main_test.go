@@ -24,8 +24,9 @@ func TestMain(m *testing.M) {
 	if _, err := contract.LoadREST(); err == nil && flag.Lookup("test.run").Value.String() == "" && !testing.Short() {
 		c := contract.Met()
 		fmt.Printf("contract: %d exchanges of %d operations, %d kinds of webhook events\n", c.Exchanges, len(c.Operations), len(c.Events))
+		passed := code == 0
 		for _, e := range contract.Exceptions {
-			if e.Kind != "" && code == 0 && !slices.Contains(c.Exceptions, e.Name) {
+			if e.Kind != "" && passed && !slices.Contains(c.Exceptions, e.Name) {
 				fmt.Printf("the exception %q was not needed: take it out of known.go\n", e.Name)
 				code = 1
 			}

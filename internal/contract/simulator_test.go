@@ -131,6 +131,7 @@ func TestLabels(t *testing.T) {
 	c.do(200, "PATCH", rocket+"/labels/z%2Fz%20%23%3F", j{"new_name": "yy", "color": "00ff00", "description": "e"})
 	c.do(200, "PATCH", rocket+"/labels/yy", j{"color": "ABCDEF"})
 	c.do(422, "PATCH", rocket+"/labels/yy", j{"new_name": "bug"})
+	c.refused(400, "PATCH", rocket+"/labels/yy", `{`)
 	c.do(404, "PATCH", rocket+"/labels/nope", j{"color": "00ff00"})
 	c.do(204, "DELETE", rocket+"/labels/yy", nil)
 	c.do(404, "DELETE", rocket+"/labels/yy", nil)
