@@ -43,6 +43,7 @@ func TestErrors(t *testing.T) {
 			fault: &githubsim.Fault{Path: "/repos/**", Cut: "before"}},
 		{name: "other column", sql: `UPDATE issue SET number = 999999 WHERE repository_id = $repo AND number = $a`, code: "428C9", text: "number"},
 		{name: "insert with id", sql: `INSERT INTO issue (repository_id, title, id) VALUES ($repo, 'x', 77)`, code: "428C9", text: "id"},
+		{name: "insert of a row that exists", sql: `INSERT INTO issue (repository_id, number, title) VALUES ($repo, $a, 'x')`, code: "23505"},
 		{name: "read-only table", sql: `UPDATE github.label SET name = 'x'`, code: "55000"},
 		{name: "write hidden in a function", sql: `DO $$ BEGIN UPDATE github.issue SET title = 'x' WHERE number = $a; END $$`, code: "55000", text: "proxy"},
 		{name: "syntax", sql: `UPDATE issue SET SET title = 'x'`, code: "42601"},

@@ -68,11 +68,7 @@ func (s *session) writeThrough(ctx context.Context, l lane, st sqlparse.Statemen
 			return err
 		}
 		if rows.count == 0 {
-			if _, _, failed, err := s.lock(l, nil); err != nil || failed {
-				return err
-			}
-			_, err := l.plain()
-			return err
+			return s.applyNothing(l)
 		}
 		if rows.count > rows.limit {
 			return l.fail(refusal("54000", fmt.Sprintf("this statement would change %d rows on GitHub, more than the limit of %d", rows.count, rows.limit)).
@@ -100,6 +96,27 @@ func (s *session) writeThrough(ctx context.Context, l lane, st sqlparse.Statemen
 		}
 		return s.carryOut(ctx, l, st, rows.changes, planned, tx)
 	}
+}
+
+// applyNothing runs a statement that plans no change at GitHub. It runs in
+// apply mode, without any answer, because an INSERT may name a row that exists
+// and leave it to ON CONFLICT DO NOTHING; a row to be changed after all fails.
+func (s *session) applyNothing(l lane) error {
+	tx, _, failed, err := s.lock(l, nil)
+	if err != nil || failed {
+		return err
+	}
+	setup, expected, err := s.answerSettings(nil, nil, tx.xid)
+	if err != nil {
+		return err
+	}
+	_, err = l.apply(setup, finishApply(expected, 0, tx))
+	return err
+}
+
+// finishApply is the query that ends apply mode.
+func finishApply(expected, answers int, tx transaction) string {
+	return fmt.Sprintf("SELECT pghub.finish_apply(%d, %d, %s)", expected, answers, literal(tx.idleTimeout))
 }
 
 // mayBeOurs asks the server whether one of the statement's targets is, under
@@ -141,6 +158,9 @@ type transaction struct {
 func (s *session) lock(l lane, changes []change) (tx transaction, changed, failed bool, err error) {
 	// What the plan did is undone, its settings included.
 	queries := []string{"ROLLBACK TO SAVEPOINT " + planSavepoint, "RELEASE SAVEPOINT " + planSavepoint}
+	if len(changes) == 0 {
+		queries = append(queries, "SELECT pg_catalog.pg_current_xact_id()")
+	}
 	prepared := len(queries)
 	byTable := map[string][]change{}
 	for _, c := range changes {
@@ -168,6 +188,9 @@ func (s *session) lock(l lane, changes []change) (tx transaction, changed, faile
 			return tx, false, true, nil
 		}
 		if i < prepared {
+			if len(r.row) == 1 {
+				tx.xid = string(r.row[0])
+			}
 			continue
 		}
 		if len(r.row) != 6 {
@@ -228,7 +251,7 @@ func (s *session) carryOut(ctx context.Context, l lane, st sqlparse.Statement, c
 	if err != nil {
 		return l.fail(refusal("XX000", "GitHub's answer could not be stored: "+err.Error()))
 	}
-	_, err = l.apply(setup, fmt.Sprintf("SELECT pghub.finish_apply(%d, %d, %s)", expected, len(changes), literal(tx.idleTimeout)))
+	_, err = l.apply(setup, finishApply(expected, len(changes), tx))
 	return err
 }
 

@@ -170,6 +170,23 @@ var forms = []form{
 		sql: `MERGE INTO github.issue i USING (VALUES ($a::bigint, 'merged')) AS v(number, title) ON i.number = v.number AND i.repository_id = $repo WHEN MATCHED THEN UPDATE SET title = v.title`,
 	},
 	{
+		name: "upsert of an existing row", rows: 1, affected: 1, requests: 1,
+		sql: `INSERT INTO issue (id, repository_id, title) SELECT id, repository_id, 'upserted' FROM github.issue WHERE repository_id = $repo AND number = $a ON CONFLICT (id) DO UPDATE SET title = EXCLUDED.title RETURNING number, title`,
+		check: func(t *testing.T, b *bundle, n []int64, rows [][]any) {
+			if rows[0][1] != "upserted" || b.issue(n[0])["title"] != "upserted" {
+				t.Errorf("RETURNING %v", rows[0])
+			}
+		},
+	},
+	{
+		name: "upsert by number", rows: 0, affected: 1, requests: 1,
+		sql: `INSERT INTO issue (repository_id, number, title) VALUES ($repo, $a, 'by number') ON CONFLICT (repository_id, number) DO UPDATE SET title = EXCLUDED.title`,
+	},
+	{
+		name: "insert that exists, do nothing", rows: 0, affected: 0, requests: 0,
+		sql: `INSERT INTO issue (id, repository_id, title) SELECT id, repository_id, 'never' FROM github.issue WHERE repository_id = $repo AND number = $a ON CONFLICT DO NOTHING RETURNING id`,
+	},
+	{
 		name: "view of labels", rows: 0, affected: 1, requests: 1,
 		sql: `DELETE FROM github.issue_label WHERE issue_id = (SELECT id FROM github.issue WHERE repository_id = $repo AND cardinality(labels) > 0 ORDER BY number LIMIT 1) AND name = (SELECT labels[1] FROM github.issue WHERE repository_id = $repo AND cardinality(labels) > 0 ORDER BY number LIMIT 1)`,
 	},

@@ -256,7 +256,8 @@ DECLARE
 BEGIN
     PERFORM set_config('pghub.mode', '', true), set_config('pghub.ids', '', true),
             set_config('pghub.inserted', '', true), set_config('pghub.applied', '', true),
-            set_config('idle_in_transaction_session_timeout', idle_timeout, true);
+            set_config('idle_in_transaction_session_timeout',
+                coalesce(idle_timeout, current_setting('idle_in_transaction_session_timeout')), true);
     FOR i IN 0 .. answers - 1 LOOP
         PERFORM set_config('pghub.answer_' || i, '', true);
     END LOOP;
