@@ -54,6 +54,9 @@ func (w *deliveryWorker) Work(ctx context.Context, job *river.Job[deliveryArgs])
 		if c == nil {
 			return untilDue(ctx, conn, job.Args)
 		}
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), w.s.giveBack(ctx, c))
+		}
 		if err := w.s.process(ctx, conn, c); err != nil {
 			return err
 		}
@@ -85,8 +88,11 @@ type claimed struct {
 
 // claim takes the first unfinished delivery of the lane and writes down, for
 // all to see, that it is being processed and tried once more. It returns nil
-// when that one is not due, or came after the job's.
+// when that one is not due, or came after the job's. The end of ctx does not
+// interrupt it: nobody would know then whether it was counted.
 func claim(ctx context.Context, conn *pgxpool.Conn, args deliveryArgs) (*claimed, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	var c claimed
 	err := conn.QueryRow(ctx, `
 UPDATE pghub.delivery d SET status = 'processing', attempts = d.attempts + 1
