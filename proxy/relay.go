@@ -173,6 +173,12 @@ func (s *session) relayServer() {
 			if isTimeout(err) && s.kick.Load() {
 				continue
 			}
+			if isTimeout(err) && s.stop.Load() {
+				if u.skip == 0 {
+					s.toClient(farewell())
+				}
+				s.server.Close()
+			}
 			s.client.Close()
 			return
 		}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 var (
@@ -32,6 +34,7 @@ type session struct {
 	mu           sync.Mutex
 	intercepting bool
 	ending       bool
+	relaying     bool               // both goroutines run
 	cancelAsk    context.CancelFunc // not nil while GitHub is asked
 
 	// Owned by relayClient.
@@ -58,6 +61,7 @@ type session struct {
 	backslash  atomic.Bool  // standard_conforming_strings is off
 	readyNow   atomic.Int64 // ready, for relayClient while it does not hold the server's side
 	kick       atomic.Bool  // relayServer is asked to park
+	stop       atomic.Bool  // relayServer is asked to end the session
 	parked     chan struct{}
 	resume     chan struct{}
 	serverDone chan struct{} // closed when relayServer has returned
@@ -115,6 +119,14 @@ func (s *session) serve(ctx context.Context) {
 		return
 	}
 	s.down, s.up = newPump(s.client), newPump(server)
+	s.mu.Lock()
+	s.relaying = true
+	ending = s.ending
+	s.mu.Unlock()
+	if ending {
+		s.toClient(farewell())
+		return
+	}
 	go s.relayServer()
 	s.relayClient(ctx)
 	// The client is done: the server reads its end and closes.
@@ -132,19 +144,41 @@ func (s *session) recoverFault() {
 	}
 }
 
-// shutdown ends the session: at once, or when the statement under way on
-// GitHub is done.
+// shutdown ends the session as a server that is stopped does: with a FATAL
+// error, at the end of the message under way; or when the statement that
+// GitHub works on is done.
 func (s *session) shutdown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending = true
-	if s.intercepting {
+	switch {
+	case s.intercepting:
 		if s.cancelAsk != nil {
 			s.cancelAsk()
 		}
-		return
+	case s.relaying:
+		s.stop.Store(true)
+		s.server.SetReadDeadline(longAgo)                  // relayServer does the rest,
+		s.client.SetWriteDeadline(time.Now().Add(goodbye)) // if need be without the client
+	default:
+		s.closeBoth()
 	}
-	s.closeBoth()
+}
+
+// goodbye is how long a client has to take what it is owed at a shutdown.
+const goodbye = 5 * time.Second
+
+// farewell is the error a client gets at a shutdown (PostgreSQL documentation,
+// Appendix A: admin_shutdown).
+func farewell() []byte {
+	msg, err := (&pgproto3.ErrorResponse{
+		Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "57P01",
+		Message: "terminating connection: pghub is being stopped", Hint: "Connect again when it is back.",
+	}).Encode(nil)
+	if err != nil {
+		return nil
+	}
+	return msg
 }
 
 func (s *session) closeBoth() {
@@ -209,6 +243,10 @@ func (s *session) intercept(ctx context.Context, work func(context.Context) erro
 	defer s.mu.Unlock()
 	s.intercepting = false
 	if s.ending || s.lost || err != nil {
+		if s.ending && !s.lost && err == nil {
+			s.client.SetWriteDeadline(time.Now().Add(goodbye))
+			s.toClient(farewell())
+		}
 		s.closeBoth()
 		return errServerGone
 	}

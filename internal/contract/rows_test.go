@@ -200,4 +200,4 @@ func TestGeneratedObjects(t *testing.T) {
 }
 
 // objectsEach is how many objects are made for one operation.
-const objectsEach = 12
+const objectsEach = 8
