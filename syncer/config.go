@@ -83,7 +83,7 @@ func (cfg Config) checked() (Config, error) {
 	if cfg.API == nil {
 		return cfg, errors.New("the syncer needs a GitHub client")
 	}
-	var names []string
+	names := []string{} // not nil, which is NULL to Postgres and would name something unknown
 	seen := map[string]bool{}
 	for _, name := range cfg.Repos {
 		name = strings.TrimSpace(name)

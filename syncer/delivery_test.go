@@ -497,3 +497,25 @@ func FuzzDescribe(f *testing.F) {
 		}
 	})
 }
+
+// TestRestartKeepsFollowing: when no repository is named, what was followed stays
+// so over a restart, before GitHub was asked again; deliveries that come
+// meanwhile would be ignored.
+func TestRestartKeepsFollowing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, githubsim.Config{Seed: 103, Repos: 2, Issues: 4})
+	o := options{every: time.Hour}
+	r := b.start(o)
+	b.ready()
+	r.stop()
+	s, err := newSyncer(Config{Pool: b.pool, API: b.truth, Logger: b.log}, testTuning())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.configure(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := scan[int64](b, `SELECT count(*) FROM pghub.followed WHERE active`); n != 2 {
+		t.Errorf("%d of 2 repositories are followed", n)
+	}
+}
