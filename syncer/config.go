@@ -31,6 +31,9 @@ type Config struct {
 	// PollInterval is the time between two polls of one repository. Zero:
 	// DefaultPollInterval.
 	PollInterval time.Duration
+	// DeliveryRetention is how long processed and ignored webhook deliveries
+	// are kept. Zero: DefaultDeliveryRetention.
+	DeliveryRetention time.Duration
 	// Logger receives what a person running pghub should know. Nil:
 	// slog.Default().
 	Logger *slog.Logger
@@ -53,17 +56,20 @@ type tuning struct {
 	discover time.Duration
 	// upkeep is the time between two looks for lost jobs.
 	upkeep time.Duration
+	// redeliver is the pause after a delivery's first failure; it doubles.
+	redeliver time.Duration
 	// testOnly switches River's start-up jitter off.
 	testOnly bool
 }
 
 func defaultTuning() tuning {
 	return tuning{
-		overlap:  2 * time.Minute,
-		settle:   10 * time.Second,
-		slice:    time.Minute,
-		discover: 5 * time.Minute,
-		upkeep:   15 * time.Second,
+		overlap:   2 * time.Minute,
+		settle:    10 * time.Second,
+		slice:     time.Minute,
+		discover:  5 * time.Minute,
+		upkeep:    15 * time.Second,
+		redeliver: time.Second,
 	}
 }
 
@@ -77,7 +83,7 @@ func (cfg Config) checked() (Config, error) {
 	if cfg.API == nil {
 		return cfg, errors.New("the syncer needs a GitHub client")
 	}
-	var names []string
+	names := []string{} // not nil, which is NULL to Postgres and would name something unknown
 	seen := map[string]bool{}
 	for _, name := range cfg.Repos {
 		name = strings.TrimSpace(name)
@@ -95,6 +101,12 @@ func (cfg Config) checked() (Config, error) {
 	}
 	if cfg.PollInterval == 0 {
 		cfg.PollInterval = DefaultPollInterval
+	}
+	if cfg.DeliveryRetention < 0 {
+		return cfg, fmt.Errorf("the retention of deliveries %s is negative", cfg.DeliveryRetention)
+	}
+	if cfg.DeliveryRetention == 0 {
+		cfg.DeliveryRetention = DefaultDeliveryRetention
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

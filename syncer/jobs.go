@@ -23,6 +23,7 @@ const (
 	queueBackfill = "backfill"
 	queuePoll     = "poll"
 	queueRefetch  = "refetch"
+	queueDelivery = "delivery"
 )
 
 // jobTimeout bounds one run of a job. Backfills end their run much earlier
@@ -93,6 +94,7 @@ func (s *Syncer) newClient() (*river.Client[pgx.Tx], error) {
 	river.AddWorker(workers, &backfillWorker{s: s})
 	river.AddWorker(workers, &pollWorker{s: s})
 	river.AddWorker(workers, &refetchWorker{s: s})
+	river.AddWorker(workers, &deliveryWorker{s: s})
 	client, err := river.NewClient(riverpgxv5.New(s.pool), &river.Config{
 		ID:     s.identity.name(),
 		Schema: "pghub",
@@ -101,6 +103,7 @@ func (s *Syncer) newClient() (*river.Client[pgx.Tx], error) {
 			queueBackfill: {MaxWorkers: 4},
 			queuePoll:     {MaxWorkers: 4},
 			queueRefetch:  {MaxWorkers: 2},
+			queueDelivery: {MaxWorkers: 4, FetchCooldown: deliveryFetch},
 		},
 		Workers:    workers,
 		JobTimeout: jobTimeout,

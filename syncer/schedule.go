@@ -131,6 +131,9 @@ func (s *Syncer) upkeep(ctx context.Context) error {
 	if err := s.takeOver(ctx); err != nil {
 		return err
 	}
+	if err := s.tendDeliveries(ctx); err != nil {
+		return err
+	}
 	rows, err := s.pool.Query(ctx, `
 SELECT DISTINCT repository_id FROM pghub.sync_state WHERE (backfilled_at IS NULL OR next_url IS NOT NULL) AND repository_id <> 0 AND repository_id IN `+followedIDs)
 	if err != nil {

@@ -58,8 +58,12 @@ func addFlags(flags *pflag.FlagSet, settings []setting) {
 // keyDelim separates nested keys, of which there are none; it must not occur in a key.
 const keyDelim = "/"
 
+// notGiven is the default of settings that must not be given without a value. No user can write it: it is no text for a
+// variable or an argument of a process.
+const notGiven = "\x00"
+
 // loadConfig reads settings from, in ascending order of precedence: defaults, the --config file, the environment (an empty
-// variable counts as not set), the flags. Every error is a *configError.
+// variable counts as not set, but for settings that must be filled), the flags. Every error is a *configError.
 func loadConfig(flags *pflag.FlagSet, settings []setting, environ []string) (config, error) {
 	k := koanf.New(keyDelim)
 	defaults := map[string]any{}
@@ -68,6 +72,9 @@ func loadConfig(flags *pflag.FlagSet, settings []setting, environ []string) (con
 		defaults[s.name] = s.fallback
 		if s.list {
 			defaults[s.name] = []string{}
+		}
+		if s.filled {
+			defaults[s.name] = notGiven
 		}
 		if s.env != "" {
 			byEnv[s.env] = s
@@ -86,7 +93,7 @@ func loadConfig(flags *pflag.FlagSet, settings []setting, environ []string) (con
 		TransformFunc: func(name, value string) (string, any) {
 			s, ok := byEnv[name]
 			switch {
-			case !ok || value == "":
+			case !ok || value == "" && !s.filled:
 				return "", nil
 			case s.list:
 				return s.name, splitList(value)
@@ -131,8 +138,11 @@ func loadFile(k *koanf.Koanf, path string) error {
 		if !k.Exists(s.name) {
 			continue // a setting of another command: one file serves them all
 		}
-		if value == nil {
-			continue // "key:" with nothing behind it
+		if value == nil { // "key:" with nothing behind it
+			if s.filled {
+				values[s.name] = ""
+			}
+			continue
 		}
 		if s.list {
 			list, err := listOf(value)
@@ -214,6 +224,10 @@ func check(k *koanf.Koanf, settings []setting) (config, error) {
 			c.PollInterval, err = s.duration(text, time.Second)
 		case settingWriteInterval.name:
 			c.WriteInterval, err = s.duration(text, 0)
+		case settingWebhookSecret.name:
+			c.WebhookSecret, err = s.webhookSecret(k.String(s.name))
+		case settingWebhookRetention.name:
+			c.WebhookRetention, err = s.duration(text, time.Minute)
 		case settingSeed.name:
 			c.Seed, err = s.number(text, 64)
 		case settingRepos.name:
@@ -293,6 +307,19 @@ func (s setting) httpURL(text string) (string, error) {
 func (s setting) token(text string) (string, error) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", s.bad("holds a character that no token has (a space or line break, perhaps)")
+	}
+	return text, nil
+}
+
+// webhookSecret refuses an empty one, with which anybody could sign, and what is likely to differ from GitHub's by accident.
+func (s setting) webhookSecret(text string) (string, error) {
+	switch {
+	case text == notGiven:
+		return "", nil
+	case strings.TrimSpace(text) == "":
+		return "", s.bad("is set but empty: give the webhook's secret, or leave the setting out to have no webhooks")
+	case strings.TrimSpace(text) != text:
+		return "", s.bad("starts or ends with a space or line break")
 	}
 	return text, nil
 }

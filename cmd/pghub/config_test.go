@@ -39,7 +39,7 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	want := config{
 		Listen: "127.0.0.1:6433", HTTP: "127.0.0.1:8080", GitHubURL: "https://api.github.com/",
-		PollInterval: time.Minute, WriteInterval: time.Second,
+		PollInterval: time.Minute, WriteInterval: time.Second, WebhookRetention: 14 * 24 * time.Hour,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -54,13 +54,14 @@ func TestConfigSources(t *testing.T) {
 		d := string(rune('0' + n))
 		return []string{
 			"127.0.0." + d + ":1", "127.0.0." + d + ":2", "postgres://u:p@h" + d + "/db", "/data/" + d, "https://github" + d + ".example/api/v3/",
-			"token" + d, "owner/repo" + d, d + "m", d + "ms",
+			"token" + d, "owner/repo" + d, d + "m", d + "ms", "it's secret " + d, d + "h",
 		}
 	}
 	want := func(n int) config {
 		v := text(n)
 		return config{Listen: v[0], HTTP: v[1], DatabaseURL: v[2], DataDir: v[3], GitHubURL: v[4], GitHubToken: v[5], Repos: []string{v[6]},
-			PollInterval: time.Duration(n) * time.Minute, WriteInterval: time.Duration(n) * time.Millisecond}
+			PollInterval: time.Duration(n) * time.Minute, WriteInterval: time.Duration(n) * time.Millisecond,
+			WebhookSecret: v[9], WebhookRetention: time.Duration(n) * time.Hour}
 	}
 	var yaml strings.Builder
 	var environ, args []string
@@ -119,6 +120,8 @@ func TestConfigForms(t *testing.T) {
 		{"home directory", "data-dir: ~/somewhere\n", nil, nil, func(c config) any { return c.DataDir }, filepath.Join(home, "somewhere")},
 		{"all interfaces", "", []string{"--listen=:6433"}, nil, func(c config) any { return c.Listen }, ":6433"},
 		{"key-value connection string", "", []string{"--database-url=host=/run/pg dbname=x"}, nil, func(c config) any { return c.DatabaseURL }, "host=/run/pg dbname=x"},
+		{"no webhooks", "", nil, nil, func(c config) any { return c.WebhookSecret }, ""},
+		{"secret flag over an empty variable", "", []string{"--webhook-secret=x y"}, []string{"PGHUB_WEBHOOK_SECRET="}, func(c config) any { return c.WebhookSecret }, "x y"},
 		{"empty file", "", []string{}, nil, func(c config) any { return c.Listen }, "127.0.0.1:6433"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -160,6 +163,14 @@ func TestConfigErrors(t *testing.T) {
 		{"number in a list", "repo: [1]\n", nil, nil, []string{"config: ", "repo"}},
 		{"not YAML", "a: b: c\n", nil, nil, []string{"config: ", "YAML"}},
 		{"missing file", "", []string{"--config=/does/not/exist.yaml"}, nil, []string{"config: ", "/does/not/exist.yaml"}},
+		{"empty secret in the environment", "", nil, []string{"PGHUB_WEBHOOK_SECRET="}, []string{"webhook-secret: ", "empty", "PGHUB_WEBHOOK_SECRET"}},
+		{"empty secret as a flag", "", []string{"--webhook-secret="}, nil, []string{"webhook-secret: ", "empty"}},
+		{"empty secret flag over a good variable", "", []string{"--webhook-secret="}, []string{"PGHUB_WEBHOOK_SECRET=s3cret"}, []string{"webhook-secret: ", "empty"}},
+		{"empty secret in YAML", "webhook-secret: ''\n", nil, nil, []string{"webhook-secret: ", "empty"}},
+		{"secret without a value in YAML", "webhook-secret:\n", nil, nil, []string{"webhook-secret: ", "empty"}},
+		{"blank secret", "", nil, []string{"PGHUB_WEBHOOK_SECRET= \t"}, []string{"webhook-secret: ", "empty"}},
+		{"secret with a line break", "", nil, []string{"PGHUB_WEBHOOK_SECRET=s3cret\n"}, []string{"webhook-secret: ", "line break"}},
+		{"retention", "", []string{"--webhook-retention=14"}, nil, []string{"webhook-retention: ", `"14"`}},
 		{"data directory is a file", "data-dir: /dev/null\n", nil, nil, []string{"data-dir: ", "/dev/null"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,8 @@ const (
 	demoSeed   = 1
 	demoRepos  = 3
 	demoIssues = 300
-	// demoPollInterval is short: somebody who changes the simulated GitHub wants to see it arrive.
+	// demoPollInterval is short: somebody who changes the simulated GitHub wants to see it arrive, with --http '' too, when
+	// there are no webhooks.
 	demoPollInterval = 10 * time.Second
 )
 
@@ -73,13 +75,17 @@ func (c *command) demo(ctx context.Context, cfg config) (err error) {
 		if err != nil {
 			return err
 		}
-		webAddr, err := startWeb(g, cfg.HTTP, web.Config{Proxy: proxyAddr, Database: pool, Sync: readiness(pool), Logger: log})
+		secret := rand.Text()
+		webAddr, err := startWeb(g, cfg.HTTP, web.Config{
+			Proxy: proxyAddr, Database: pool, Sync: readiness(pool), Webhooks: inbox(pool, secret), Logger: log,
+		})
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(c.stdout, "proxy: listening on %s\n", proxyAddr)
 		if webAddr != nil {
 			fmt.Fprintf(c.stdout, "http: listening on %s\n", webAddr)
+			sim.SetWebhook("http://"+reachableAddress(webAddr)+web.WebhookPath, secret)
 		}
 		sync, err := syncer.New(syncer.Config{Pool: pool, API: api, PollInterval: demoPollInterval, Logger: log, Progress: display})
 		if err != nil {

@@ -170,6 +170,22 @@ func TestDemo(t *testing.T) {
 		t.Errorf("GitHub has title %q after a refused update", title)
 	}
 	psqlDeletes(t, url, id)
+	eventually(ctx, t, "the simulated GitHub delivers its webhooks", func() bool {
+		var sent []struct {
+			Event, Action string
+			Status        int
+		}
+		if code := getJSON(t, github[1]+"_sim/deliveries", "", &sent); code != 200 {
+			t.Fatalf("deliveries: status %d", code)
+		}
+		accepted := 0
+		for _, d := range sent {
+			if d.Status == http.StatusAccepted {
+				accepted++
+			}
+		}
+		return len(sent) >= 3 && accepted == len(sent) // opened, closed, deleted at least
+	})
 
 	state := p.end(t, syscall.SIGINT)
 	if state.ExitCode() != exitOK {

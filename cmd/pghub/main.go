@@ -111,6 +111,7 @@ func rootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		c.subcommand("proxy", "run the proxy alone", serveSettings, c.proxy),
 		c.subcommand("migrate", "bring the database to the present schema", databaseSettings, c.migrate),
 		c.subcommand("status", "show per repository and table how far the sync is", databaseSettings, c.status),
+		c.deliveriesCommand(),
 		c.doctorCommand(),
 		c.subcommand("simulate-github", "run the simulated GitHub alone", simulatorSettings, c.simulate),
 		c.subcommand("version", "print the version", nil, c.version),

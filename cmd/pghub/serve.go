@@ -61,11 +61,18 @@ func (c *command) serve(ctx context.Context, cfg config) (err error) {
 		if err != nil {
 			return err
 		}
-		webAddr, err := startWeb(g, cfg.HTTP, web.Config{Proxy: proxyAddr, Database: pool, Sync: readiness(pool), Logger: log})
+		if cfg.WebhookSecret == "" {
+			log.Info("no webhook secret: there is no "+web.WebhookPath+", changes arrive by polling alone", "poll_interval", cfg.PollInterval)
+		}
+		webAddr, err := startWeb(g, cfg.HTTP, web.Config{
+			Proxy: proxyAddr, Database: pool, Sync: readiness(pool), Webhooks: inbox(pool, cfg.WebhookSecret), Logger: log,
+		})
 		if err != nil {
 			return err
 		}
-		sync, err := syncer.New(syncer.Config{Pool: pool, API: api, Repos: cfg.Repos, PollInterval: cfg.PollInterval, Logger: log, Progress: display})
+		sync, err := syncer.New(syncer.Config{
+			Pool: pool, API: api, Repos: cfg.Repos, PollInterval: cfg.PollInterval, DeliveryRetention: cfg.WebhookRetention, Logger: log, Progress: display,
+		})
 		if err != nil {
 			return err
 		}

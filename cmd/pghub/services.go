@@ -78,3 +78,10 @@ func startWeb(g *group, address string, cfg web.Config) (net.Addr, error) {
 func readiness(pool *pgxpool.Pool) func(context.Context) (bool, []syncer.CollectionStatus, error) {
 	return func(ctx context.Context) (bool, []syncer.CollectionStatus, error) { return syncer.Ready(ctx, pool) }
 }
+
+// inbox keeps webhook deliveries for the syncer. Without a secret there is none.
+func inbox(pool *pgxpool.Pool, secret string) web.Webhooks {
+	return web.Webhooks{Secret: secret, Store: func(ctx context.Context, d syncer.Delivery) (bool, error) {
+		return syncer.StoreDelivery(ctx, pool, d)
+	}}
+}

@@ -16,6 +16,8 @@ type setting struct {
 	usage    string // `kind` in backquotes, as pflag wants it
 	list     bool   // may be given several times
 	secret   bool   // never printed
+	// filled: given without a value it is an error, not the default.
+	filled bool
 }
 
 // The settings of serve and proxy; docs/reference.md has the same table.
@@ -23,7 +25,7 @@ var (
 	settingListen = setting{name: "listen", env: "PGHUB_LISTEN", fallback: "127.0.0.1:6433",
 		usage: "`address` for Postgres clients; port 0 picks one"}
 	settingHTTP = setting{name: "http", env: "PGHUB_HTTP", fallback: "127.0.0.1:8080",
-		usage: "`address` for /healthz and /readyz; port 0 picks one, empty: none"}
+		usage: "`address` for /healthz, /readyz and /github/webhook; port 0 picks one, empty: none"}
 	settingDatabaseURL = setting{name: "database-url", env: "PGHUB_DATABASE_URL", secret: true,
 		usage: "connection `URL` of your own PostgreSQL 15 or newer; empty: an embedded one in the data directory"}
 	settingDataDir = setting{name: "data-dir", env: "PGHUB_DATA_DIR",
@@ -38,11 +40,15 @@ var (
 		usage: "`time` between two polls of a repository"}
 	settingWriteInterval = setting{name: "write-interval", env: "PGHUB_WRITE_INTERVAL", fallback: "1s",
 		usage: "`time` between two writes to GitHub; GitHub advises 1s, 0 turns the pause off"}
+	settingWebhookSecret = setting{name: "webhook-secret", env: "PGHUB_WEBHOOK_SECRET", secret: true, filled: true,
+		usage: "`secret` of the webhook at GitHub, which delivers to /github/webhook of the HTTP address; not set: no webhooks, polls alone; better given by the environment variable than by the flag, which other users can see"}
+	settingWebhookRetention = setting{name: "webhook-retention", env: "PGHUB_WEBHOOK_RETENTION", fallback: "336h",
+		usage: "`time` for which processed and ignored webhook deliveries are kept"}
 )
 
 var serveSettings = []setting{
 	settingListen, settingHTTP, settingDatabaseURL, settingDataDir, settingGitHubURL, settingGitHubToken,
-	settingRepo, settingPollInterval, settingWriteInterval,
+	settingRepo, settingPollInterval, settingWriteInterval, settingWebhookSecret, settingWebhookRetention,
 }
 
 var databaseSettings = []setting{settingDatabaseURL, settingDataDir}
@@ -71,6 +77,9 @@ type config struct {
 	Repos         []string
 	PollInterval  time.Duration
 	WriteInterval time.Duration
+
+	WebhookSecret    string // empty: not set
+	WebhookRetention time.Duration
 
 	GitHubListen string
 	Seed         int64

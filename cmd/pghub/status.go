@@ -4,33 +4,18 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/pghub/pghub/schema"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/pghub/pghub/syncer"
 )
 
 // status prints where the sync of each table of each repository stands.
 func (c *command) status(ctx context.Context, cfg config) error {
-	if cfg.DatabaseURL == "" {
-		dir, err := embeddedDataDir(cfg)
-		if err != nil {
-			return err
-		}
-		if _, err := os.Stat(filepath.Join(dir, "pgdata")); err != nil {
-			return fmt.Errorf("there is no database in %s yet: pghub serve makes one (other places: --data-dir, --database-url)", dir)
-		}
-	}
-	return withDatabase(ctx, cfg, c.logger(), func(url string) error {
-		pool, err := schema.Connect(ctx, url)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
+	return c.withPool(ctx, cfg, func(pool *pgxpool.Pool) error {
 		list, err := syncer.Status(ctx, pool)
 		if err != nil {
 			return err

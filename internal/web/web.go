@@ -1,4 +1,4 @@
-// Package web is pghub's HTTP side: for now, whether it is alive and whether it is ready.
+// Package web is pghub's HTTP side: whether it is alive, whether it is ready, and where GitHub's webhooks arrive.
 package web
 
 import (
@@ -19,6 +19,9 @@ import (
 // DefaultTimeout bounds one check when Config.Timeout is zero.
 const DefaultTimeout = 5 * time.Second
 
+// WebhookPath is where GitHub delivers.
+const WebhookPath = "/github/webhook"
+
 // Config says what the checks look at.
 type Config struct {
 	// Proxy is the address on which the proxy accepts clients.
@@ -28,6 +31,8 @@ type Config struct {
 	// Sync tells whether the first backfill is complete, and how far each collection is; syncer.Ready does that. Nil: nothing is
 	// synced here, and ready means healthy.
 	Sync func(context.Context) (ready bool, progress []syncer.CollectionStatus, err error)
+	// Webhooks says what becomes of GitHub's deliveries. The zero value: there is no such endpoint.
+	Webhooks Webhooks
 	// Timeout bounds one check. Zero: DefaultTimeout.
 	Timeout time.Duration
 	// Logger is told why a check failed: answers say only which. Nil: nobody is told.
@@ -39,7 +44,9 @@ type Config struct {
 //	GET /healthz   200 when the proxy accepts a connection and the database answers, else 503
 //	GET /readyz    200 when it is healthy and the first backfill is complete, else 503
 //
-// both as JSON: {"status": ..., "checks": {...}} and, for /readyz, "progress": the collections.
+// both as JSON: {"status": ..., "checks": {...}} and, for /readyz, "progress": the collections; and, with a secret,
+//
+//	POST /github/webhook   202 when the delivery is stored
 func Handler(cfg Config) http.Handler {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
@@ -51,6 +58,9 @@ func Handler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.health)
 	mux.HandleFunc("GET /readyz", h.ready)
+	if cfg.Webhooks.Secret != "" {
+		mux.Handle("POST "+WebhookPath, newWebhooks(cfg.Webhooks, cfg.Logger))
+	}
 	return mux
 }
 
