@@ -3,6 +3,7 @@ package schema_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -290,6 +291,42 @@ func TestConsumersGetEachEventOnceAndInOrder(t *testing.T) {
 	if err := admin.QueryRow(ctx, `SELECT count(*) FROM public.seen WHERE row_id BETWEEN 100 AND 999 AND title <> '0'`).Scan(&changes); err != nil || changes != writers*rounds {
 		t.Errorf("%d changes of issues were seen, want %d (%v)", changes, writers*rounds, err)
 	}
+}
+
+// TestConsumerOfTheDocumentation runs the SQL of docs/change-stream.md as it stands there.
+func TestConsumerOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	ctx, pool, url := mirror(t)
+	text, err := os.ReadFile("../docs/change-stream.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```sql\n")
+	block, _, _ := strings.Cut(rest, "```")
+	setUp, batch, ok := strings.Cut(block, "BEGIN;")
+	if !ok {
+		t.Fatalf("no consumer in %q", block)
+	}
+	admin := connect(t, url)
+	run := func(sql string) {
+		t.Helper()
+		if _, err := admin.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(setUp)
+	o := issueObject(100, 1, octocat)
+	upsert(t, pool, rowsOf(t, schema.Issue, o, one)...)
+	passHorizon(t, pool)
+	run("BEGIN;" + batch)
+	compare(t, query(t, admin, `SELECT title FROM closed_issue`), nil)
+	upsert(t, pool, rowsOf(t, schema.Issue, o.with(object{"state": "closed", "updated_at": at(11)}), one)...)
+	for range 2 {
+		passHorizon(t, pool)
+		run("BEGIN;" + batch)
+		compare(t, query(t, admin, `SELECT title FROM closed_issue`), []string{"Issue 1"})
+	}
+	compare(t, query(t, admin, `SELECT count(*)::text FROM github.event_after((SELECT place FROM consumer))`), []string{"0"})
 }
 
 // passHorizon waits until every event so far may be read: transactions of other tests' databases hold them back too.
