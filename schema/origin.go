@@ -17,8 +17,8 @@ const EventChannel = "github_event"
 // Publication is the publication of EventTable for logical replication.
 const Publication = "pghub_events"
 
-// Origin is how a change came into the mirror: column origin of github.event. A change that a client made through the
-// proxy has origin "write" whatever is said here, one of unknown origin has "sync".
+// Origin is how a change came into the mirror: column origin of github.event. The row that a client wrote has
+// OriginWrite whatever is said here, a change of unknown origin has "sync".
 type Origin string
 
 // The origins that callers of Upsert and Delete state by WithOrigin.
@@ -27,6 +27,7 @@ const (
 	OriginPoll     Origin = "poll"     // a later reading
 	OriginWebhook  Origin = "webhook"  // an event that GitHub sent
 	OriginRefetch  Origin = "refetch"  // one object read again
+	OriginWrite    Origin = "write"    // a client, through the proxy: here, what GitHub's answer to it refers to
 	OriginRepair   Origin = "repair"   // after a client's transaction that did not keep its write
 )
 

@@ -87,3 +87,22 @@ func TestSyncHasEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestEventPartitionsAreKept: a syncer makes the partitions that are missing.
+func TestEventPartitionsAreKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t, githubsim.Config{Seed: 98, Repos: 1, Issues: 1})
+	const count = `SELECT count(*) FROM pg_inherits WHERE inhparent = 'github.event'::regclass`
+	all := scan[int64](b, count)
+	b.exec(`DO $$ BEGIN EXECUTE (SELECT 'DROP TABLE pghub.' || max(relname) FROM pg_class WHERE relispartition AND relkind = 'r' AND relname ~ '^event_[0-9]+$'); END $$`)
+	if left := scan[int64](b, count); left != all-1 {
+		t.Fatalf("%d of %d partitions are left", left, all)
+	}
+	b.start(options{repos: b.repos()})
+	b.eventually("the partition is there again", func() string {
+		if n := scan[int64](b, count); n != all {
+			return fmt.Sprintf("%d of %d", n, all)
+		}
+		return ""
+	})
+}

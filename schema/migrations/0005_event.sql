@@ -95,13 +95,14 @@ CREATE FUNCTION pghub.event_created() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    origin text := pghub.event_origin();
-    added  bigint;
+    origin   text := pghub.event_origin();
+    applying boolean := coalesce(current_setting('pghub.mode', true), '') <> '';
+    added    bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM new_rows) THEN
         RETURN NULL;
     END IF;
-    IF origin <> 'write' THEN
+    IF NOT applying THEN
         INSERT INTO github.event (table_name, row_id, repository_id, action, origin, data)
         SELECT TG_TABLE_NAME, n.id, CASE WHEN TG_TABLE_NAME = 'repository' THEN n.id ELSE (n.r->>'repository_id')::bigint END,
                'created', origin, n.r
@@ -163,12 +164,13 @@ CREATE FUNCTION pghub.event_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    origin text := pghub.event_origin();
+    origin   text := pghub.event_origin();
+    applying boolean := coalesce(current_setting('pghub.mode', true), '') <> '';
 BEGIN
     IF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    IF origin = 'write' THEN
+    IF applying THEN
         -- What GitHub deleted has a tombstone by now. What has none is being replaced.
         INSERT INTO pghub.event_replaced (table_name, row_id, data)
         SELECT TG_TABLE_NAME, o.id, to_jsonb(o) FROM old_rows o
@@ -178,7 +180,7 @@ BEGIN
     SELECT TG_TABLE_NAME, o.id, CASE WHEN TG_TABLE_NAME = 'repository' THEN o.id ELSE (o.r->>'repository_id')::bigint END,
            'deleted', origin, o.r
     FROM (SELECT o.id, to_jsonb(o) AS r FROM old_rows o
-          WHERE origin <> 'write' OR EXISTS (SELECT FROM pghub.tombstone t WHERE t.table_name = TG_TABLE_NAME AND t.id = o.id) OFFSET 0) o;
+          WHERE NOT applying OR EXISTS (SELECT FROM pghub.tombstone t WHERE t.table_name = TG_TABLE_NAME AND t.id = o.id) OFFSET 0) o;
     IF FOUND THEN
         PERFORM pg_notify('github_event', TG_TABLE_NAME);
     END IF;
