@@ -18,12 +18,10 @@ CREATE TABLE github.event (
     data         jsonb NOT NULL,
     PRIMARY KEY (id, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
--- For github.event_after: which events belong to the transactions between two horizons.
-CREATE INDEX event_xid ON github.event (xid, id);
 CREATE TABLE pghub.event_default PARTITION OF github.event DEFAULT;
 
 COMMENT ON TABLE github.event IS 'Every change of a mirrored row, written in the transaction that made it; kept for pghub.event_retention.keep. Read it by github.event_after: docs/change-stream.md.';
-COMMENT ON COLUMN github.event.id IS 'Number of the event. The changes of one row follow each other in it, but a lower number may be committed later than a higher one: no cursor by itself.';
+COMMENT ON COLUMN github.event.id IS 'Number of the event. The changes of one row follow each other in it, but a lower number may be committed later than a higher one: remember it with github.event_after, which waits for the lower ones.';
 COMMENT ON COLUMN github.event.xid IS 'Transaction that made the change; all events of a transaction become visible together.';
 COMMENT ON COLUMN github.event.occurred_at IS 'When the row was changed, by this server''s clock. The partitions are by this.';
 COMMENT ON COLUMN github.event.table_name IS 'Table in schema github.';
@@ -42,15 +40,13 @@ CREATE TABLE pghub.event_retention (
     only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     keep        interval NOT NULL DEFAULT '30 days' CHECK (keep > '0'),
     ahead       interval NOT NULL DEFAULT '28 days' CHECK (ahead >= '0'),
-    dropped_xid xid8,
     dropped_id  bigint
 );
 COMMENT ON TABLE pghub.event_retention IS 'How long github.event is kept; change keep by UPDATE as pghub_sync or a superuser.';
 COMMENT ON COLUMN pghub.event_retention.only_row IS 'Keeps the table at one row.';
 COMMENT ON COLUMN pghub.event_retention.keep IS 'Events older than this may be dropped; they go by whole weeks.';
 COMMENT ON COLUMN pghub.event_retention.ahead IS 'How far ahead partitions are made.';
-COMMENT ON COLUMN pghub.event_retention.dropped_xid IS 'Highest transaction whose events were dropped; tells a consumer that it came too late.';
-COMMENT ON COLUMN pghub.event_retention.dropped_id IS 'Highest event that was dropped.';
+COMMENT ON COLUMN pghub.event_retention.dropped_id IS 'Highest event that was dropped; tells a consumer that it came too late.';
 INSERT INTO pghub.event_retention DEFAULT VALUES;
 GRANT SELECT ON pghub.event_retention TO pghub_reader, pghub_writer;
 
@@ -87,6 +83,19 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION pghub.event_difference IS 'The columns in which a row differs from what it was, and what they held; nulls if none but synced_at does.';
 
+-- An id is taken now and seen at the commit, so a lower one may appear after a higher one. While a transaction has events
+-- that nobody sees yet it therefore holds a shared advisory lock, of class "pghu", that names the hundred in which its
+-- first id may be; the next statements mostly take the same again, which costs nothing. No id is taken before the lock.
+-- Unlike a setting or the transaction's number it can be neither forged nor overtaken.
+-- +goose StatementBegin
+CREATE FUNCTION pghub.event_hold() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1885825141, (s.last_value / 100)::int) FROM github.event_id s;
+END $$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION pghub.event_hold IS 'Keeps github.event_cursor() below the ids that this transaction takes from now on, until it ends.';
+
 -- The triggers below are of whole statements, with transition tables: a page of rows costs one INSERT. They run with
 -- the owner's rights, because clients may not write events. The names of times must not depend on the client's zone.
 -- The plans are simple and are kept, although schema.Upsert wants its own made anew.
@@ -102,6 +111,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM new_rows) THEN
         RETURN NULL;
     END IF;
+    PERFORM pghub.event_hold();
     IF NOT applying THEN
         INSERT INTO github.event (table_name, row_id, repository_id, action, origin, data)
         SELECT TG_TABLE_NAME, n.id, CASE WHEN TG_TABLE_NAME = 'repository' THEN n.id ELSE (n.r->>'repository_id')::bigint END,
@@ -142,6 +152,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM new_rows) THEN
         RETURN NULL;
     END IF;
+    PERFORM pghub.event_hold();
     WITH pair AS MATERIALIZED (
         SELECT n.id, to_jsonb(o) AS o, to_jsonb(n) AS r FROM new_rows n JOIN old_rows o ON o.id = n.id
     ), judged AS MATERIALIZED (
@@ -170,6 +181,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
+    PERFORM pghub.event_hold();
     IF applying THEN
         -- What GitHub deleted has a tombstone by now. What has none is being replaced.
         INSERT INTO pghub.event_replaced (table_name, row_id, data)
@@ -236,17 +248,15 @@ BEGIN
         CONTINUE WHEN part.until > at - settings.keep;
         BEGIN
             EXECUTE format('LOCK TABLE ONLY github.event, ONLY pghub.%I IN ACCESS EXCLUSIVE MODE', part.relname);
-            EXECUTE format('UPDATE pghub.event_retention r SET dropped_xid = greatest(r.dropped_xid, d.xid), dropped_id = greatest(r.dropped_id, d.id) '
-                || 'FROM (SELECT max(xid) AS xid, max(id) AS id FROM pghub.%I) d', part.relname);
+            EXECUTE format('UPDATE pghub.event_retention r SET dropped_id = greatest(r.dropped_id, (SELECT max(id) FROM pghub.%I))', part.relname);
             EXECUTE format('DROP TABLE pghub.%I', part.relname);
             RETURN NEXT 'dropped ' || part.relname;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             RETURN NEXT 'postponed dropping ' || part.relname;
         END;
     END LOOP;
-    WITH gone AS (DELETE FROM pghub.event_default WHERE occurred_at < at - settings.keep RETURNING xid, id)
-    UPDATE pghub.event_retention r SET dropped_xid = greatest(r.dropped_xid, d.xid), dropped_id = greatest(r.dropped_id, d.id)
-    FROM (SELECT max(xid) AS xid, max(id) AS id FROM gone) d WHERE d.id IS NOT NULL;
+    WITH gone AS (DELETE FROM pghub.event_default WHERE occurred_at < at - settings.keep RETURNING id)
+    UPDATE pghub.event_retention r SET dropped_id = greatest(r.dropped_id, d.id) FROM (SELECT max(id) AS id FROM gone) d WHERE d.id IS NOT NULL;
 
     -- New weeks are made aside and attached: unlike CREATE TABLE ... PARTITION OF, that does not wait for writers.
     -- Events that came before their week was made are in the default partition and move.
@@ -271,62 +281,46 @@ COMMENT ON FUNCTION pghub.maintain_events IS 'Drops the weekly partitions of git
 REVOKE ALL ON FUNCTION pghub.maintain_events FROM PUBLIC;
 SELECT pghub.maintain_events();
 
+-- What event_hold is for: every id up to the result belongs to a transaction that has ended. The sequence is read before
+-- the locks: whoever took an id up to there had its lock by then, and either still has it, or its events can be seen.
 -- +goose StatementBegin
-CREATE FUNCTION github.event_cursor() RETURNS text
-LANGUAGE sql VOLATILE SET search_path = pg_catalog AS $$
-    SELECT format('%1$s:%1$s:0', pg_snapshot_xmin(pg_current_snapshot()))
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION github.event_cursor IS 'The cursor of now, for github.event_after: take it first, then read the tables, then follow the events.';
-
--- A cursor is FROM:TO:ID. The consumer is at event ID of those whose transactions lie from FROM up to, not including,
--- TO. Each TO was once the oldest running transaction, so that no event can still appear below it; and a transaction
--- that changed a row after another one did never lies in an earlier such window than that one. So within and across
--- windows the changes of a row come in their order.
--- +goose StatementBegin
-CREATE FUNCTION github.event_after(cursor text DEFAULT '', max_events int DEFAULT 1000)
-RETURNS TABLE (next_cursor text, id bigint, occurred_at timestamptz, table_name text, row_id bigint, repository_id bigint,
-               action text, origin text, changed text[], old jsonb, data jsonb)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_sort = off AS $$
-#variable_conflict use_column
+CREATE FUNCTION github.event_cursor() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    part    text[] := string_to_array(nullif(cursor, ''), ':');
-    horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
-    low     xid8 := coalesce(part[1], '0')::xid8;
-    high    xid8 := coalesce(part[2], '0')::xid8;
-    last    bigint := coalesce(part[3], '0')::bigint;
+    taken bigint;
+    held  bigint;
 BEGIN
-    IF part IS NOT NULL AND cardinality(part) <> 3 THEN
-        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('"%s" is no cursor of github.event', cursor),
-            HINT = 'Give next_cursor of the last event processed, the result of github.event_cursor(), or an empty text for the oldest event kept.';
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'a standby does not know which transactions are about to commit',
+            HINT = 'Read events on the primary server.';
     END IF;
-    IF part IS NOT NULL AND EXISTS (SELECT FROM pghub.event_retention r
-        WHERE r.dropped_xid >= high OR (r.dropped_xid >= low AND r.dropped_id > last)) THEN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'events are read in READ COMMITTED transactions only',
+            HINT = 'A snapshot taken earlier does not show all the events that can be seen by now.';
+    END IF;
+    SELECT last_value INTO taken FROM github.event_id;
+    SELECT min(l.objid::bigint) * 100 INTO held FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.classid = 1885825141 AND l.objsubid = 2 AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+    RETURN least(taken, held);
+END $$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION github.event_cursor IS 'The cursor of now, for github.event_after: no event up to it can still appear. Take it first, then read the tables, then follow the events.';
+
+-- +goose StatementBegin
+CREATE FUNCTION github.event_after(cursor bigint DEFAULT 0, max_events int DEFAULT 1000) RETURNS SETOF github.event
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_sort = off AS $$
+DECLARE
+    until bigint := github.event_cursor();
+BEGIN
+    IF cursor > 0 AND EXISTS (SELECT FROM pghub.event_retention r WHERE r.dropped_id > cursor) THEN
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'events after this cursor were dropped: they were older than pghub.event_retention.keep',
             HINT = 'Take github.event_cursor(), read the tables anew, and follow from there.';
     END IF;
-    FOR attempt IN 1 .. 2 LOOP
-        IF low < high THEN
-            -- In the order of the primary key, from where the window begins; not by sorting the window each time.
-            -- (+ 0, because the least number is sought in the index on xid, not by walking up the primary key.)
-            IF last = 0 THEN
-                SELECT min(e.id + 0) - 1 INTO last FROM github.event e WHERE e.xid >= low AND e.xid < high;
-            END IF;
-            RETURN QUERY
-                SELECT format('%s:%s:%s', low, high, e.id), e.id, e.occurred_at, e.table_name, e.row_id, e.repository_id,
-                       e.action, e.origin, e.changed, e.old, e.data
-                FROM github.event e WHERE e.xid >= low AND e.xid < high AND e.id > last ORDER BY e.id LIMIT max_events;
-            IF FOUND THEN
-                RETURN;
-            END IF;
-        END IF;
-        low := high;
-        high := horizon;
-        last := 0;
-    END LOOP;
+    RETURN QUERY SELECT * FROM github.event e WHERE e.id > cursor AND e.id <= until ORDER BY e.id LIMIT max_events;
 END $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION github.event_after IS 'The next events after a cursor: each exactly once, the changes of one row in their order, none before all that might precede it is committed. An empty cursor begins with the oldest event kept.';
+COMMENT ON FUNCTION github.event_after IS 'The next events after a cursor, which is the id of the last one processed, or 0 for the oldest kept: each exactly once, in the order of id, which for one row is that of its changes; none before all lower ones are committed or rolled back.';
 RESET ROLE;
 
 -- +goose Down
