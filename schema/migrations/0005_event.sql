@@ -142,10 +142,11 @@ END $$;
 COMMENT ON FUNCTION pghub.event_created IS 'Statement trigger of the mirrored tables: writes the events of inserted rows.';
 
 -- Old and new rows meet by a hash join: a plan kept from a statement of one row would loop over the pages of the next.
+-- What is left of loops then looks so dear to the planner that it would compile the plan (JIT) each time.
 -- +goose StatementBegin
 CREATE FUNCTION pghub.event_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET plan_cache_mode = force_generic_plan SET enable_nestloop = off AS $$
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET plan_cache_mode = force_generic_plan SET enable_nestloop = off SET jit = off AS $$
 DECLARE
     origin text := pghub.event_origin();
 BEGIN
@@ -309,7 +310,7 @@ COMMENT ON FUNCTION github.event_cursor IS 'The cursor of now, for github.event_
 
 -- +goose StatementBegin
 CREATE FUNCTION github.event_after(cursor bigint DEFAULT 0, max_events int DEFAULT 1000) RETURNS SETOF github.event
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_sort = off AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_sort = off SET jit = off AS $$
 DECLARE
     until bigint := github.event_cursor();
 BEGIN
