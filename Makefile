@@ -39,6 +39,7 @@ test: postgres ## run all tests, with the race detector where it runs
 .PHONY: contract
 contract: postgres ## fetch what GitHub publishes about its interfaces (npm), and run the tests against it
 	@go run ./internal/contract/fetch
+	CI=true go test $(RACE) -count 1 -timeout $(TEST_TIMEOUT) ./internal/ghapi ./internal/githubsim ./writers
 	CI=true go test $(RACE) -count 1 -timeout $(TEST_TIMEOUT) -v ./internal/contract/...
 
 .PHONY: lint

@@ -362,6 +362,34 @@ func TestCopyIsRefused(t *testing.T) {
 	b.settled()
 }
 
+// TestReplayedAnswers keeps the settings by which an answer was applied and uses them again, in a
+// later transaction, past the proxy's interception: by a function.
+func TestReplayedAnswers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	conn, _ := b.connect(pgx.QueryExecModeSimpleProtocol)
+	var number int64
+	var mode, first, ids string
+	err := conn.QueryRow(b.ctx, fmt.Sprintf(`INSERT INTO issue (repository_id, title) VALUES (%d, 'once') RETURNING number,
+		current_setting('pghub.mode'), current_setting('pghub.answer_0'), current_setting('pghub.ids')`, b.repo)).Scan(&number, &mode, &first, &ids)
+	if err != nil || !strings.HasPrefix(mode, "apply:") || first == "" {
+		t.Fatalf("mode %q, %v", mode, err)
+	}
+	if _, err := conn.Exec(b.ctx, "UPDATE issue SET title = 'newer' WHERE number = $1 AND repository_id = $2", number, b.repo); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		"SET pghub.mode = '" + mode + "'", "SET pghub.answer_0 = '" + first + "'", "SET pghub.inserted = '0'",
+		fmt.Sprintf("DO $$ BEGIN INSERT INTO github.issue (repository_id, title) VALUES (%d, 'once'); END $$", b.repo),
+	} {
+		_, err = conn.Exec(b.ctx, sql)
+	}
+	if sqlState(err) != "55000" {
+		t.Errorf("a replayed answer: %v, want 55000", err)
+	}
+	b.settled()
+}
+
 func (b *bundle) openEntries() (n int) {
 	if err := b.pool.QueryRow(b.ctx, `SELECT count(*) FROM pghub.write WHERE closed_at IS NULL`).Scan(&n); err != nil {
 		b.t.Fatal(err)

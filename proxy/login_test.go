@@ -145,6 +145,26 @@ func TestServerEndsSession(t *testing.T) {
 	b.eventually("the session is gone", func() bool { return b.proxy.Sessions() == 0 })
 }
 
+// TestShutdownTellsClients ends idle and busy sessions as a stopping server does.
+func TestShutdownTellsClients(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	idle, _ := b.connect(pgx.QueryExecModeSimpleProtocol)
+	busy, _ := b.connect(pgx.QueryExecModeSimpleProtocol)
+	result := make(chan error, 1)
+	go func() {
+		_, err := busy.Exec(b.ctx, "SELECT pg_sleep(60)")
+		result <- err
+	}()
+	b.stop()
+	if err := <-result; sqlState(err) != "57P01" {
+		t.Errorf("the busy session got %v, want 57P01", err)
+	}
+	if _, err := idle.WaitForNotification(b.ctx); err == nil || !strings.Contains(err.Error(), "57P01") {
+		t.Errorf("the idle session got %v, want 57P01", err)
+	}
+}
+
 // TestNotificationsAndLargeResults pass through a session that may be intercepted.
 func TestNotificationsAndLargeResults(t *testing.T) {
 	t.Parallel()

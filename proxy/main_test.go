@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/embedpg/embedpgtest"
 	"github.com/pghub/pghub/internal/ghapi"
 	"github.com/pghub/pghub/internal/githubsim"
@@ -76,6 +77,7 @@ func setup(t *testing.T, options ...option) *bundle {
 		apiConfig.Token = b.sim.Token()
 	}
 	var err error
+	apiConfig.Transport = contract.Transport(t, apiConfig.Transport)
 	if b.api, err = ghapi.New(apiConfig); err != nil {
 		t.Fatal(err)
 	}

@@ -38,9 +38,15 @@ func (g *signer) sign(message string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// mode is the value of setting pghub.mode for one server process.
-func (g *signer) mode(mode, nonce string, pid uint32) string {
-	return mode + ":" + nonce + ":" + g.sign(mode+":"+nonce+":"+strconv.FormatUint(uint64(pid), 10))
+// planMode is the value of setting pghub.mode that makes the triggers of one
+// server process report.
+func (g *signer) planMode(nonce string, pid uint32) string {
+	return fmt.Sprintf("plan:%s:%s", nonce, g.sign(fmt.Sprintf("plan:%s:%d", nonce, pid)))
+}
+
+// applyMode makes them apply answers, in one transaction.
+func (g *signer) applyMode(nonce string, pid uint32, xid string) string {
+	return fmt.Sprintf("apply:%s:%s", nonce, g.sign(fmt.Sprintf("apply:%s:%d:%s", nonce, pid, xid)))
 }
 
 // answer is the value of setting pghub.answer_N.

@@ -103,8 +103,9 @@ func (s *Syncer) leaveToPoll(ctx context.Context, args refetchArgs) error {
 	resp, err := s.api.Do(ctx, ghapi.Request{Path: refetchPath(args), NoRedirect: true})
 	switch ghapi.ClassOf(err) {
 	case ghapi.ClassNotFound, ghapi.ClassGone, ghapi.ClassMoved:
+		// No list shows that it is gone: no poll would come back to it.
 		s.log.Warn("a row that GitHub no longer shows cannot be removed yet", "repository_id", args.RepositoryID, "collection", c.name, "number", args.Number)
-		return nil
+		return river.JobSnooze(6 * s.tune.settle)
 	}
 	if err != nil {
 		return s.outcome(ctx, args.RepositoryID, "", err)

@@ -165,6 +165,26 @@ func TestExamplePayloads(t *testing.T) {
 	fmt.Printf("contract: %d example payloads of %d kinds of events: %d applied, %d ignored with a reason\n", len(all), len(kinds), applied, ignored)
 }
 
+// TestExamplesOfOthers sends them to a mirror that holds none of the
+// repositories: all are ignored, with a reason.
+func TestExamplesOfOthers(t *testing.T) {
+	t.Parallel()
+	all := examples(t)
+	pool := database(t)
+	for _, e := range all {
+		out, err := syncer.ApplyWebhook(t.Context(), pool, e.event, e.payload, time.Now())
+		if err != nil {
+			t.Errorf("%s: %v", e, err)
+		} else if out.Applied() && e.event != "installation" && e.event != "installation_repositories" && e.event != "repository" {
+			t.Errorf("%s was applied: %+v", e, out)
+		}
+	}
+	var rows int64
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM github.issue`).Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("%d issues came into a mirror that follows nothing: %v", rows, err)
+	}
+}
+
 var errUndo = errors.New("undo")
 
 // applyExample applies one payload, compares what it left, and undoes it.

@@ -67,6 +67,12 @@ func (g *GraphQL) Check(x Exchange) []Fault {
 	for _, e := range errs {
 		c.add(BadDocument, e.Rule, "%s", e.Message)
 	}
+	if len(errs) > 0 && x.Answer != nil && x.Answer.Status == 200 {
+		var got struct{ Errors []graphError }
+		if json.Unmarshal(x.Answer.Body, &got) == nil && len(got.Errors) == 0 {
+			c.add(BadData, "document", "GitHub refuses it (%s), the answer does not: %s", errs[0].Message, excerpt(x.Answer.Body))
+		}
+	}
 	if len(errs) == 0 {
 		op := doc.Operations.ForName(sent.OperationName)
 		if op == nil {
@@ -284,4 +290,26 @@ func (g *GraphQL) Document(text string) error {
 		return fmt.Errorf("%w: %w", ErrDocument, gqlerror.List(errs))
 	}
 	return nil
+}
+
+// Selections are the fields of a type that can be selected without arguments,
+// one selection each: the name, with __typename below it for objects.
+func (g *GraphQL) Selections(kind string) []string {
+	def := g.schema.Types[kind]
+	if def == nil {
+		return nil
+	}
+	var all []string
+	for _, f := range def.Fields {
+		if strings.HasPrefix(f.Name, "__") || slices.ContainsFunc(f.Arguments, func(a *ast.ArgumentDefinition) bool { return a.Type.NonNull && a.DefaultValue == nil }) {
+			continue
+		}
+		switch g.schema.Types[f.Type.Name()].Kind {
+		case ast.Scalar, ast.Enum:
+			all = append(all, f.Name)
+		default:
+			all = append(all, f.Name+" { __typename }")
+		}
+	}
+	return all
 }

@@ -81,10 +81,6 @@ var Exceptions = []Exception{
 		Source: docsTroubleshooting, Kind: UnknownStatus, Operation: "*", Subject: "404",
 	},
 	{
-		Name: "gone", What: "Operations on an issue that was deleted, or where issues are switched off, answer 410.",
-		Source: docsTroubleshooting, Kind: UnknownStatus, Operation: "*", Subject: "410",
-	},
-	{
 		Name: "refused content", What: "Operations that take a body answer 422 to content that GitHub will not have.",
 		Source: docsTroubleshooting, Kind: UnknownStatus, Operation: "*", Subject: "422",
 	},

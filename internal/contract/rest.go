@@ -61,14 +61,14 @@ var LoadREST = sync.OnceValues(func() (*REST, error) {
 
 func init() {
 	// The library knows these formats by name only.
-	openapi3.DefineStringFormatCallback("uri", func(s string) error {
+	openapi3.DefineStringFormatValidator("uri", openapi3.NewCallbackValidator(func(s string) error {
 		// Templates such as https://x/labels{/name} are URIs to GitHub's description.
 		u, err := url.Parse(strings.NewReplacer("{", "", "}", "").Replace(s))
 		if err == nil && (u.Scheme == "" || u.Host == "") {
 			err = errors.New("it has no scheme or no host")
 		}
 		return err
-	})
+	}))
 }
 
 // find returns the path that describes an escaped request path, and its

@@ -131,6 +131,7 @@ func TestLabels(t *testing.T) {
 	c.do(200, "PATCH", rocket+"/labels/z%2Fz%20%23%3F", j{"new_name": "yy", "color": "00ff00", "description": "e"})
 	c.do(200, "PATCH", rocket+"/labels/yy", j{"color": "ABCDEF"})
 	c.do(422, "PATCH", rocket+"/labels/yy", j{"new_name": "bug"})
+	c.refused(400, "PATCH", rocket+"/labels/yy", `{`)
 	c.do(404, "PATCH", rocket+"/labels/nope", j{"color": "00ff00"})
 	c.do(204, "DELETE", rocket+"/labels/yy", nil)
 	c.do(404, "DELETE", rocket+"/labels/yy", nil)
@@ -198,6 +199,7 @@ func TestMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.do(301, "GET", "/repos/orbital-labs/telescope", nil)
+	c.do(301, "GET", "/repos/orbital-labs/telescope/labels", nil)
 	moved := c.do(301, "GET", "/repos/orbital-labs/telescope/issues", nil)
 	c.do(200, "GET", moved.header.Get("Location"), nil)
 	changed := c.do(307, "PATCH", "/repos/orbital-labs/telescope/issues/1", j{"title": "x"})
@@ -251,5 +253,15 @@ func TestConditional(t *testing.T) {
 	c := seeded(t)
 	for _, path := range []string{rocket + "/issues", rocket + "/issues/1", rocket + "/labels", "/user/repos"} {
 		c.again(304, path, c.do(200, "GET", path, nil).header.Get("Etag"))
+	}
+}
+
+// TestTrouble has GitHub answer that it cannot.
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	c := seeded(t)
+	for _, status := range []int{500, 502, 503, 504} {
+		c.sim.AddFault(githubsim.Fault{Path: "**/labels", Status: status, Body: "<html>Unicorn!</html>", Count: 1})
+		c.do(status, "GET", rocket+"/labels", nil)
 	}
 }

@@ -80,6 +80,26 @@ func transport(t testing.TB, base http.RoundTripper, without []Kind) http.RoundT
 	return r
 }
 
+// Delivery passes a webhook, as it arrived, through GitHub's description and
+// fails t with what differs. Without the descriptions it does nothing, except
+// where CI=true, which fails. It may be called until t ends.
+func Delivery(t testing.TB, header http.Header, payload []byte) {
+	t.Helper()
+	w, err := LoadWebhooks()
+	if errors.Is(err, ErrNotFetched) && !Required() {
+		return
+	}
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	faults, err := w.Check(header.Get("X-GitHub-Event"), header, payload)
+	if err != nil {
+		t.Error(err)
+	}
+	Report(t, faults)
+}
+
 // Report fails t with the faults that no exception covers.
 func Report(t testing.TB, faults []Fault) {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/ghapi"
 	"github.com/pghub/pghub/internal/githubsim"
 	"github.com/pghub/pghub/internal/githubsim/githubsimtest"
@@ -28,7 +29,8 @@ func simulator(t *testing.T, cfg githubsim.Config) *githubsimtest.Running {
 
 func client(t *testing.T, sim *githubsimtest.Running, token string) *ghapi.Client {
 	t.Helper()
-	api, err := ghapi.New(ghapi.Config{BaseURL: sim.URL, Token: token, RetryDelay: time.Millisecond, MaxWait: 5 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	api, err := ghapi.New(ghapi.Config{BaseURL: sim.URL, Token: token, RetryDelay: time.Millisecond, MaxWait: 5 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Transport: contract.Transport(t, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func TestGitHub(t *testing.T) {
 			return sim.Token()
 		}, level: Fail, what: "limits", text: "nothing is left of core"},
 		{name: "clocks apart", prepare: func(_ *testing.T, sim *githubsimtest.Running) string {
-			sim.AddFault(githubsim.Fault{Path: "/rate_limit", Status: 200, Body: `{"resources":{}}`,
+			sim.AddFault(githubsim.Fault{Path: "/rate_limit",
 				Header: map[string]string{"Date": time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)}})
 			return sim.Token()
 		}, level: Fail, what: "clock", text: "NTP"},
@@ -135,7 +137,7 @@ func TestLive(t *testing.T) {
 		{name: "may only read and comment", permission: githubsim.Read, level: Warn, what: "label", text: "no label can be made", left: 2, failed: true},
 		{name: "token may only read", permission: githubsim.Admin, grants: map[string]string{"issues": "read"}, level: Fail, what: "create", text: "no issue can be made", failed: true},
 		{name: "no Link header", permission: githubsim.Admin, fault: &githubsim.Fault{Method: "GET", Path: "/repositories/*/issues", Status: 200, Body: `[]`, Skip: 1}, level: Fail, what: "paging", text: "ends after one page", failed: true},
-		{name: "other form of 422", permission: githubsim.Admin, fault: &githubsim.Fault{Method: "POST", Path: "**/issues", Status: 422, Body: `{"message":"no"}`, Skip: 1, Count: 1}, level: Fail, what: "validation", text: "does not say which field", failed: true},
+		{name: "other form of 422", permission: githubsim.Admin, fault: &githubsim.Fault{Method: "POST", Path: "**/issues", Status: 422, Body: `{"message":"no","documentation_url":"https://docs.github.com/rest"}`, Skip: 1, Count: 1}, level: Fail, what: "validation", text: "does not say which field", failed: true},
 		{name: "update refused", permission: githubsim.Admin, fault: &githubsim.Fault{Method: "PATCH", Path: "**/issues/*", Status: 403, Body: `{"message":"Resource not accessible"}`, Count: 1}, level: Fail, what: "update", text: "GitHub", failed: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -146,21 +146,28 @@ func (l *live) renameLabel(ctx context.Context, issue *schema.Row) {
 	if l.label == "" {
 		return
 	}
+	read := func() (schema.Row, error) {
+		resp, err := l.api.Do(ctx, ghapi.Request{Path: l.path("issues/%v", issue.Get("number")), Priority: ghapi.Write})
+		if err != nil {
+			return schema.Row{}, err
+		}
+		return schema.Issue.Decode(resp.Body, schema.Scope{RepositoryID: l.repo.ID})
+	}
+	then, err := read() // what came before, a comment say, has moved updated_at
+	if err != nil {
+		l.r.fail(what, permissionFix(err), "reading the issue before its label is renamed: %v", err)
+		return
+	}
 	name := l.label + " ?"
 	if _, err := l.send(ctx, http.MethodPatch, l.path("labels/%s", url.PathEscape(l.label)), map[string]any{"new_name": name}); err != nil {
 		l.r.warn(what, permissionFix(err), "a label cannot be renamed: %v", err)
 		return
 	}
 	l.label = name
-	before := issue.Get("updated_at")
 	var now schema.Row
-	_, err := l.eventually(ctx, func() (bool, error) {
-		resp, err := l.api.Do(ctx, ghapi.Request{Path: l.path("issues/%v", issue.Get("number")), Priority: ghapi.Write})
-		if err != nil {
-			return false, err
-		}
-		now, err = schema.Issue.Decode(resp.Body, schema.Scope{RepositoryID: l.repo.ID})
-		if err != nil {
+	_, err = l.eventually(ctx, func() (bool, error) {
+		var err error
+		if now, err = read(); err != nil {
 			return false, err
 		}
 		names, _ := now.Get("labels").([]string)
@@ -175,7 +182,7 @@ func (l *live) renameLabel(ctx context.Context, issue *schema.Row) {
 		l.r.ok(what, "made and renamed")
 	case !slices.Contains(names, name):
 		l.r.fail(what, "report it to pghub with this output", "the issue does not show the label's new name, it has %q", names)
-	case now.Get("updated_at") != before:
+	case now.Get("updated_at") != then.Get("updated_at"):
 		l.r.warn(what, "report it to pghub with this output", "renaming a label moved its issue's updated_at, which GitHub did not do so far")
 	default:
 		l.r.ok(what, "renamed; its issue shows the new name and keeps its updated_at")

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/pghub/pghub/internal/contract"
 	"github.com/pghub/pghub/internal/githubsim"
 )
 
@@ -45,6 +46,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if got := req.Header.Get("X-Hub-Signature-256"); got != githubsim.Signature(hookSecret, body) {
 		r.t.Errorf("signature %q", got)
 	}
+	contract.Delivery(r.t, req.Header, body)
 	var payload map[string]any
 	if err := json.Unmarshal(body, &payload); err != nil {
 		r.t.Errorf("payload: %v", err)

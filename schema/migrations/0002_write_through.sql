@@ -49,7 +49,7 @@ REVOKE ALL ON FUNCTION pghub.sign FROM PUBLIC;
 
 -- The row trigger of every writable table. Settings it reads, all local to the
 -- transaction and set by the proxy:
---   pghub.mode       '' or MODE:NONCE:SIGNATURE, signed over MODE:NONCE:PID
+--   pghub.mode       '' or MODE:NONCE:SIGNATURE, signed over plan:NONCE:PID or apply:NONCE:PID:XID
 --   pghub.ids        apply: {"row id": ordinal of its answer}
 --   pghub.answer_N   apply: SIGNATURE:BASE64 of {"op","id","old","row"}, signed over NONCE:N:BASE64
 --   pghub.inserted, pghub.applied   apply: how many answers were used, counted here
@@ -68,8 +68,11 @@ DECLARE
     known   jsonb;
     filled  jsonb;
 BEGIN
+    -- A token to apply is good for one transaction: kept for later, it would
+    -- bring old answers back.
     IF cardinality(token) = 3
-       AND token[3] = pghub.sign(token[1] || ':' || token[2] || ':' || pg_backend_pid()) THEN
+       AND token[3] = pghub.sign(concat_ws(':', token[1], token[2], pg_backend_pid(),
+                                           CASE token[1] WHEN 'apply' THEN pg_current_xact_id() END)) THEN
         mode := token[1];
     END IF;
 
