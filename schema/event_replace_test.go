@@ -24,7 +24,7 @@ func TestReplacedRowIsNotDeleted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exec(t, tx, `SELECT set_config('pghub.mode', 'apply:nonce:' || pghub.sign('apply:nonce:' || pg_backend_pid()), true)`)
+		exec(t, tx, `SELECT set_config('pghub.mode', 'apply:nonce:' || pghub.sign(concat_ws(':', 'apply:nonce', pg_backend_pid(), pg_current_xact_id())), true)`)
 		for i, change := range answers {
 			exec(t, tx, `
 				WITH answer AS (
