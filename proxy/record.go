@@ -45,6 +45,7 @@ func (s *session) record(ctx context.Context, op writers.Op, o outcome, result w
 
 func (p *Proxy) storeReferenced(ctx context.Context, rows []schema.Row, fetchedAt time.Time) error {
 	var done schema.UpsertResult
+	ctx = schema.WithOrigin(ctx, schema.OriginWrite)
 	err := pgx.BeginFunc(ctx, p.cfg.Pool, func(tx pgx.Tx) (err error) {
 		done, err = schema.Upsert(ctx, tx, rows, fetchedAt)
 		return err

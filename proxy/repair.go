@@ -151,6 +151,7 @@ var errDeferred = errors.New("the row is locked by a client")
 // entry must be closed before the upsert looks at it, because an open create
 // puts its row off.
 func (p *Proxy) store(ctx context.Context, e ledger.Entry, result writers.Result) (deferred bool, err error) {
+	ctx = schema.WithOrigin(ctx, schema.OriginRepair)
 	table := schema.ByName(e.Table)
 	if table == nil {
 		return false, fmt.Errorf("the ledger names an unknown table %q", e.Table)

@@ -61,7 +61,7 @@ func TestCatalogEqualsDescription(t *testing.T) {
 		SELECT c.oid::regclass || coalesce('.' || a.attname, '') FROM pg_class c
 		LEFT JOIN LATERAL (SELECT attname, attnum FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
 		                   UNION ALL SELECT NULL, 0) a ON true
-		WHERE c.relnamespace IN ('github'::regnamespace, 'pghub'::regnamespace) AND c.relkind IN ('r', 'v')
+		WHERE c.relnamespace IN ('github'::regnamespace, 'pghub'::regnamespace) AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
 		  AND c.relname !~ '^(river_|goose_)'
 		  AND coalesce(CASE WHEN a.attnum = 0 THEN obj_description(c.oid, 'pg_class') ELSE col_description(c.oid, a.attnum) END, '') = ''`), nil)
 	compare(t, query(t, pool, `

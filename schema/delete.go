@@ -20,6 +20,9 @@ func Delete(ctx context.Context, tx pgx.Tx, t *Table, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	if err := setOrigin(ctx, tx); err != nil {
+		return err
+	}
 	plan, err := removalOf(ctx, tx, t, ids)
 	if err != nil {
 		return err

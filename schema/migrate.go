@@ -70,6 +70,9 @@ func Migrate(ctx context.Context, databaseURL string) error {
 	if err := migrateTables(ctx, pool); err != nil {
 		return err
 	}
+	if err := publish(ctx, conn); err != nil {
+		return err
+	}
 	return migrateQueue(ctx, pool)
 }
 

@@ -70,8 +70,9 @@ func begin(ctx context.Context, tx pgx.Tx, batches []*batch, fetchedAt time.Time
 	// A plan made while a table was still empty would scan all of it once it is not.
 	err := tx.QueryRow(ctx, `
 		SELECT clock_timestamp(), bool_or(to_regclass(n) IS NULL), coalesce(sum(pg_relation_size(to_regclass(n))), 0) > 0,
-		       set_config('plan_cache_mode', 'force_custom_plan', true) <> ''
-		FROM unnest($1::text[]) n`, names).Scan(&now, &missing, &filled, nil)
+		       set_config('plan_cache_mode', 'force_custom_plan', true) <> '',
+		       CASE WHEN $2 <> '' THEN set_config('pghub.origin', $2, true) END
+		FROM unnest($1::text[]) n`, names, originOf(ctx)).Scan(&now, &missing, &filled, nil, nil)
 	fetched := now.Add(-time.Since(fetchedAt))
 	if err != nil {
 		return fetched, fmt.Errorf("looking for the staging tables: %w", err)

@@ -31,6 +31,7 @@ func (w *backfillWorker) NextRetry(job *river.Job[backfillArgs]) time.Time {
 // Work advances a collection page by page until it is complete or the job's
 // slice of time is used up.
 func (w *backfillWorker) Work(ctx context.Context, job *river.Job[backfillArgs]) error {
+	ctx = schema.WithOrigin(ctx, schema.OriginBackfill)
 	c := collectionByName(job.Args.Collection)
 	if c == nil {
 		return river.JobCancel(fmt.Errorf("there is no collection %q", job.Args.Collection))

@@ -13,6 +13,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/pghub/pghub/internal/ghapi"
+	"github.com/pghub/pghub/schema"
 )
 
 type discoverWorker struct {
@@ -26,6 +27,7 @@ func (w *discoverWorker) NextRetry(job *river.Job[discoverArgs]) time.Time {
 
 // Work finds the repositories to follow and starts with those that are new.
 func (w *discoverWorker) Work(ctx context.Context, _ *river.Job[discoverArgs]) error {
+	ctx = schema.WithOrigin(ctx, schema.OriginPoll)
 	s := w.s
 	err := s.storeOwnAccount(ctx)
 	if err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/pghub/pghub/internal/ghapi"
+	"github.com/pghub/pghub/schema"
 )
 
 type pollWorker struct {
@@ -23,6 +24,7 @@ func (w *pollWorker) NextRetry(job *river.Job[pollArgs]) time.Time { return w.s.
 // Work brings one repository up to date. A collection that fails does not
 // keep the others from being read, unless the reason concerns them all.
 func (w *pollWorker) Work(ctx context.Context, job *river.Job[pollArgs]) error {
+	ctx = schema.WithOrigin(ctx, schema.OriginPoll)
 	s, id := w.s, job.Args.RepositoryID
 	if err := s.pollRepository(ctx, id); errors.Is(err, errAccessLost) {
 		// Recorded, and looked at again with the next poll.

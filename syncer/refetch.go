@@ -76,6 +76,7 @@ const patience = 8
 
 // Work reads one issue or comment and makes the mirror agree with GitHub.
 func (w *refetchWorker) Work(ctx context.Context, job *river.Job[refetchArgs]) error {
+	ctx = schema.WithOrigin(ctx, schema.OriginRefetch)
 	s, args, tries := w.s, job.Args, snoozes(job.JobRow)
 	var err error
 	if args.CommentID != 0 {

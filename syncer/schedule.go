@@ -148,5 +148,6 @@ SELECT DISTINCT repository_id FROM pghub.sync_state WHERE (backfilled_at IS NULL
 			return err
 		}
 	}
+	s.keepEvents(ctx)
 	return nil
 }

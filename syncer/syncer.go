@@ -27,6 +27,9 @@ type Syncer struct {
 	client   *river.Client[pgx.Tx]
 	wake     chan struct{}
 	started  atomic.Bool
+	// eventsDue is when the partitions of github.event are looked at next;
+	// only the schedule's goroutine uses it.
+	eventsDue time.Time
 }
 
 // New checks cfg and prepares a syncer. It neither connects nor sends

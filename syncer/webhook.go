@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/pghub/pghub/schema"
 )
 
 // Beginner starts a transaction: a pool of schema.Connect, a connection of it, or
@@ -39,6 +41,7 @@ type Beginner interface {
 //
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 func ApplyWebhook(ctx context.Context, db Beginner, event string, payload []byte, receivedAt time.Time) (Outcome, error) {
+	ctx = schema.WithOrigin(ctx, schema.OriginWebhook)
 	apply := webhookEvents[event]
 	if apply == nil && json.Valid(payload) {
 		return notMirrored(event, payload), nil

@@ -95,9 +95,9 @@ SELECT c.relname, CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END, coalesce
                    JOIN pg_attribute fa ON fa.attrelid = f.oid AND fa.attnum = k.confkey[1]
                   WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum]), '')
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
- WHERE c.relnamespace = $1::text::regnamespace AND c.relkind IN ('r', 'v') AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relnamespace = $1::text::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
    AND c.relname NOT LIKE 'river%' AND c.relname NOT LIKE 'goose%'
- ORDER BY c.relkind, c.relname, a.attnum`, namespace)
+ ORDER BY c.relkind = 'v', c.relname, a.attnum`, namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
