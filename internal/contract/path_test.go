@@ -118,10 +118,10 @@ func TestSync(t *testing.T) {
 	for _, r := range c.sim.Repositories() {
 		same(t, ctx, c, pool, r.FullName)
 	}
-	// Changes, in between troubles.
+	everything(t, c, rocket)
+	// Troubles, which must meet the syncer and not the requests of everything.
 	c.sim.AddFault(githubsim.Fault{Method: "GET", Status: 502, Body: "<html>", Skip: 2, Count: 2})
 	c.sim.AddFault(githubsim.Fault{Method: "GET", Cut: githubsim.CutDuring, Skip: 4, Count: 1})
-	everything(t, c, rocket)
 	if err := c.sim.RenameLabel(name, "bug", "defect"); err != nil {
 		t.Fatal(err)
 	}
