@@ -394,3 +394,26 @@ func sqlState(err error) string {
 	}
 	return ""
 }
+
+// TestViewOfTheUsers writes through a view over the mirrored table.
+func TestViewOfTheUsers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stop()
+	b.adminExec(`CREATE VIEW public.open_issue AS SELECT number, title, repository_id FROM github.issue WHERE state = 'open'; GRANT ALL ON public.open_issue TO app`, pgx.QueryExecModeSimpleProtocol)
+	b.start()
+	n := b.numbers(1)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		conn, _ := b.connect(mode)
+		before := b.mutations()
+		title := fmt.Sprintf("by a view, %v", mode)
+		var got string
+		if err := conn.QueryRow(b.ctx, `UPDATE public.open_issue SET title = $1 WHERE number = $2 AND repository_id = $3 RETURNING title`, title, n[0], b.repo).Scan(&got); err != nil || got != title {
+			t.Errorf("RETURNING %q, %v", got, err)
+		}
+		if b.issue(n[0])["title"] != title || b.mutations() != before+1 {
+			t.Errorf("GitHub has %q after %d requests", b.issue(n[0])["title"], b.mutations()-before)
+		}
+	}
+	b.settled()
+}
