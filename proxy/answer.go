@@ -10,8 +10,8 @@ import (
 )
 
 // answerSettings builds the queries that hand GitHub's answers to the trigger,
-// and says how many rows the statement will change.
-func (s *session) answerSettings(changes []change, answers []writers.Result, xid string) (queries []string, expected int, err error) {
+// one for each change.
+func (s *session) answerSettings(changes []change, answers []writers.Result, xid string) (queries []string, err error) {
 	token := nonce()
 	settings := []string{
 		set("pghub.mode", s.p.signer.applyMode(token, s.pid(), xid)),
@@ -43,20 +43,20 @@ func (s *session) answerSettings(changes []change, answers []writers.Result, xid
 		for i, c := range changes {
 			if (c.Op == "insert") == inserts {
 				if err := add(i); err != nil {
-					return nil, 0, err
+					return nil, err
 				}
 			}
 		}
 	}
 	index, err := json.Marshal(ids)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	settings = append(settings, set("pghub.ids", string(index)))
 	for chunk := range slices.Chunk(settings, settingsPerQuery) {
 		queries = append(queries, "SELECT "+strings.Join(chunk, ", "))
 	}
-	return queries, len(changes), nil
+	return queries, nil
 }
 
 // set is an expression that sets a setting for the transaction without

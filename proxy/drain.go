@@ -22,13 +22,7 @@ func (s *session) drainBefore() (ok bool, err error) {
 		return false, nil
 	}
 	marker := "pghub " + nonce()
-	msgs := []pgproto3.FrontendMessage{
-		&pgproto3.Parse{Name: hiddenName, Query: "SELECT '" + marker + "'"},
-		&pgproto3.Bind{DestinationPortal: hiddenName, PreparedStatement: hiddenName},
-		&pgproto3.Execute{Portal: hiddenName},
-		&pgproto3.Close{ObjectType: 'P', Name: hiddenName},
-		&pgproto3.Close{ObjectType: 'S', Name: hiddenName},
-	}
+	msgs := hiddenExtended("SELECT '" + marker + "'")
 	if s.extended {
 		msgs = append(msgs, &pgproto3.Flush{})
 	} else {

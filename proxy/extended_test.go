@@ -189,6 +189,19 @@ func TestExtendedShapes(t *testing.T) {
 		{"a failing Query in place of Sync", func(b *bundle) []pgproto3.FrontendMessage {
 			return msgs(run("INSERT INTO public.notes VALUES (1)"), run(b.insert("m2")), []pgproto3.FrontendMessage{&pgproto3.Query{String: "selec"}, &pgproto3.Query{String: "SELECT 1"}})
 		}, 2, "1 2 C(INSERT 0 1) 1 2 D C(INSERT 0 1) E(42601) N(01000) Z(I) T D C(SELECT 1) Z(I)", 0},
+		{"COPY between writes in one Query", func(b *bundle) []pgproto3.FrontendMessage {
+			return []pgproto3.FrontendMessage{
+				&pgproto3.Query{String: b.insert("y1") + "; COPY public.notes FROM STDIN; " + b.insert("y2")},
+				&pgproto3.CopyData{Data: []byte("1\n2\n")}, &pgproto3.CopyData{Data: []byte(strings.Repeat("3\n", 20_000))}, &pgproto3.CopyDone{},
+				&pgproto3.Query{String: "SELECT 1"},
+			}
+		}, 2, "T D C(INSERT 0 1) *pgproto3.CopyInResponse C(COPY 20002) T D C(INSERT 0 1) Z(I) T D C(SELECT 1) Z(I)", 20002},
+		{"a refused COPY after a write in one Query", func(b *bundle) []pgproto3.FrontendMessage {
+			return []pgproto3.FrontendMessage{
+				&pgproto3.Query{String: b.insert("y3") + "; COPY public.notes FROM STDIN"},
+				&pgproto3.CopyData{Data: []byte("x\n")}, &pgproto3.CopyDone{}, &pgproto3.Query{String: "SELECT 1"},
+			}
+		}, 2, "T D C(INSERT 0 1) *pgproto3.CopyInResponse E(22P02) N(01000) Z(I) T D C(SELECT 1) Z(I)", 0},
 		{"after COPY in the extended protocol", func(b *bundle) []pgproto3.FrontendMessage {
 			return msgs(run("COPY public.notes FROM STDIN"), []pgproto3.FrontendMessage{&pgproto3.CopyData{Data: []byte("7\n")}, &pgproto3.CopyDone{}, sync}, run(b.insert("c1")), end)
 		}, 2, "1 2 *pgproto3.CopyInResponse C(COPY 1) Z(I) 1 2 D C(INSERT 0 1) Z(I)", 1},

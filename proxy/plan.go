@@ -112,7 +112,7 @@ func (p *plannedRows) add(message string) {
 		err = json.Unmarshal(report.Old["id"], &c.id)
 	}
 	if err != nil {
-		p.err = refusal("XX000", errBadReport.Error()).detail("%v", err)
+		p.err = refusal("XX000", "a report of the write-through trigger could not be read").detail("%v", err)
 		return
 	}
 	if c.id != 0 {

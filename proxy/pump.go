@@ -46,6 +46,22 @@ func (p *pump) header() (typ byte, size int, ok bool) {
 	return p.buf[p.r], int(n) + 1, true
 }
 
+// nextHeader moves past the rest of a message under way, or past everything
+// once the stream is raw, and returns the header of the next message. It
+// returns false when there is nothing more to look at before the next read.
+func (p *pump) nextHeader() (typ byte, size int, ok bool) {
+	if !p.raw {
+		p.hopOn()
+		if p.skip == 0 {
+			typ, size, ok = p.header()
+		}
+	}
+	if p.raw {
+		p.r = p.w
+	}
+	return typ, size, ok
+}
+
 // has reports whether the first n bytes of the message at r are in the buffer.
 func (p *pump) has(n int) bool { return p.w-p.r >= n }
 

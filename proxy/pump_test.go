@@ -34,20 +34,9 @@ func walk(r io.Reader, hold func(typ byte, size int) bool) (types, passed []byte
 	p := newPump(stream{Reader: r})
 	for {
 		start, need := p.r, 0
-		for p.r < p.w && need == 0 {
-			if p.raw {
-				p.r = p.w
-				break
-			}
-			if p.skip > 0 {
-				p.hopOn()
-				continue
-			}
-			typ, size, ok := p.header()
+		for {
+			typ, size, ok := p.nextHeader()
 			if !ok {
-				if p.raw {
-					continue
-				}
 				break
 			}
 			if hold(typ, size) && !p.has(size) {

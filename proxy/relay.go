@@ -33,23 +33,13 @@ func closeWrite(conn net.Conn) {
 // relayClient passes the client's messages to the server, and handles those
 // that may have to go to GitHub, until the client or the server is gone.
 func (s *session) relayClient(ctx context.Context) {
+	defer s.recoverFault()
 	c := &s.down
 	for {
 		start, need := c.r, 0
-		for c.r < c.w {
-			if c.raw {
-				c.r = c.w
-				break
-			}
-			if c.skip > 0 {
-				c.hopOn()
-				continue
-			}
-			typ, size, ok := c.header()
+		for {
+			typ, size, ok := c.nextHeader()
 			if !ok {
-				if c.raw {
-					continue
-				}
 				break
 			}
 			if !s.looksAt(typ, size) {
@@ -123,20 +113,9 @@ func (s *session) relayServer() {
 	for {
 		need := 0
 		start := u.r
-		for u.r < u.w && need == 0 {
-			if u.raw {
-				u.r = u.w
-				break
-			}
-			if u.skip > 0 {
-				u.hopOn()
-				continue
-			}
-			typ, size, ok := u.header()
+		for {
+			typ, size, ok := u.nextHeader()
 			if !ok {
-				if u.raw {
-					continue
-				}
 				break
 			}
 			if !seesWhole(typ, size) {

@@ -78,7 +78,6 @@ func newSession(p *Proxy, client net.Conn) *session {
 // serve runs the session to its end. A fault in it ends this session only.
 func (s *session) serve(ctx context.Context) {
 	defer s.client.Close()
-	defer close(s.resume) // so that a parked relayServer ends, too
 	defer s.recoverFault()
 	s.client.SetDeadline(time.Now().Add(s.p.cfg.StartupTimeout))
 	packet, code, err := readStartup(s.client)
@@ -130,9 +129,10 @@ func (s *session) serve(ctx context.Context) {
 	go s.relayServer()
 	s.relayClient(ctx)
 	// The client is done: the server reads its end and closes.
+	close(s.resume) // a fault may have left relayServer parked
 	closeWrite(server)
 	<-s.serverDone
-	s.settleLost()
+	s.leavePending()
 }
 
 // recoverFault is the last resort against a fault of our own: it must not take

@@ -46,18 +46,18 @@ func (s *session) settle(committed bool) []byte {
 		"GitHub keeps: "+names+". The mirror is brought to GitHub's state now.")
 }
 
-// leavePending leaves the transaction's entries to the repair loop.
+// leavePending leaves the transaction's entries, if any, to the repair loop.
 func (s *session) leavePending() {
-	s.p.unmarkBusy(s.entries())
+	if len(s.pending) == 0 {
+		return
+	}
+	ids := make([]int64, len(s.pending))
+	for i, a := range s.pending {
+		ids[i] = a.entry
+	}
+	s.p.unmarkBusy(ids)
 	s.pending, s.partial = nil, false
 	s.p.wakeRepairs()
-}
-
-// settleLost leaves the transaction of a session that is gone to the repair loop.
-func (s *session) settleLost() {
-	if len(s.pending) > 0 {
-		s.leavePending()
-	}
 }
 
 func warning(message, detail string) []byte {

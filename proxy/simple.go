@@ -161,14 +161,7 @@ func (s *session) runStatement(ctx context.Context, run *script, text string, st
 			return s.simpleLane(run, text, st).fail(refusal("25P01", name+" can only be used in transaction blocks"))
 		}
 	}
-	begin := false
-	if s.status == 'I' && (several || intercepts(st)) {
-		switch st.Kind {
-		case sqlparse.Begin, sqlparse.Commit, sqlparse.Rollback, sqlparse.Savepoint, sqlparse.RollbackTo, sqlparse.Release:
-		default:
-			begin = true
-		}
-	}
+	begin := s.status == 'I' && !st.Kind.Transaction() && (several || intercepts(st))
 	if intercepts(st) {
 		lane := s.simpleLane(run, text, st)
 		lane.begin, lane.alone = begin, !several
@@ -267,54 +260,47 @@ func (s *session) relayReply(run *script, st sqlparse.Statement, quiet string) e
 }
 
 // copyIn passes the client's COPY data to the server, up to the message that
-// ends it. It stops early if the server has refused a row: later data is
-// dropped by the server itself.
+// ends it. What the server says of it is relayed afterwards. Anything that does
+// not belong into copy-in, such as a Query, is the server's to refuse.
 func (s *session) copyIn() error {
 	s.flush()
 	c := &s.down
 	for {
-		if c.skip > 0 {
-			from := c.r
-			c.hopOn()
-			if !s.toServer(c.buf[from:c.r]) {
-				return errServerGone
-			}
+		from := c.r
+		typ, size, ok := c.nextHeader()
+		if ok {
+			c.hop(size)
 		}
-		typ, size, ok := c.header()
-		if c.raw {
+		if !s.toServer(c.buf[from:c.r]) || c.raw {
 			return errServerGone
 		}
-		if !ok || c.skip > 0 {
+		if ok && typ != 'd' && typ != 'H' && typ != 'S' {
+			return s.restOfMessage()
+		}
+		if !ok {
 			c.compact(0)
-			if err := c.read(); err != nil {
+			if c.read() != nil {
 				return errServerGone
 			}
-			continue
-		}
-		switch typ {
-		case 'd', 'c', 'f', 'H', 'S':
-			c.skip = size
-		default:
-			// A Query inside copy-in is the server's to refuse.
-			c.skip = size
-		}
-		if typ != 'd' && typ != 'H' && typ != 'S' {
-			for c.skip > 0 {
-				from := c.r
-				c.hopOn()
-				if !s.toServer(c.buf[from:c.r]) {
-					return errServerGone
-				}
-				if c.skip > 0 {
-					c.compact(0)
-					if err := c.read(); err != nil {
-						return errServerGone
-					}
-				}
-			}
-			return nil
 		}
 	}
+}
+
+// restOfMessage passes the rest of the client's message under way to the server.
+func (s *session) restOfMessage() error {
+	c := &s.down
+	for c.skip > 0 {
+		c.compact(0)
+		if c.read() != nil {
+			return errServerGone
+		}
+		from := c.r
+		c.hopOn()
+		if !s.toServer(c.buf[from:c.r]) {
+			return errServerGone
+		}
+	}
+	return nil
 }
 
 // tellError relays an error. Positions count from the start of the client's

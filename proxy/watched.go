@@ -22,8 +22,9 @@ const refreshInterval = 15 * time.Second
 // watchList is the set of relations through which a mirrored table may be
 // written.
 type watchList struct {
-	mu   sync.RWMutex
-	oids []uint32
+	mu    sync.RWMutex
+	oids  []uint32
+	names []sqlparse.Name // a view may be renamed
 }
 
 // oidList joins the relations' oids by commas.
@@ -64,8 +65,8 @@ func (p *Proxy) refreshWatched(ctx context.Context) error {
 		return fmt.Errorf("reading the names of the writable tables: %w", err)
 	}
 	p.watched.mu.Lock()
-	same := slices.Equal(p.watched.oids, oids)
-	p.watched.oids = oids
+	same := slices.Equal(p.watched.oids, oids) && slices.Equal(p.watched.names, names)
+	p.watched.oids, p.watched.names = oids, names
 	p.watched.mu.Unlock()
 	if !same {
 		p.classifier.SetWatchedNames(names)

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -106,17 +105,18 @@ func (s *session) applyNothing(l lane) error {
 	if err != nil || failed {
 		return err
 	}
-	setup, expected, err := s.answerSettings(nil, nil, tx.xid)
+	setup, err := s.answerSettings(nil, nil, tx.xid)
 	if err != nil {
 		return err
 	}
-	_, err = l.apply(setup, finishApply(expected, 0, tx))
+	_, err = l.apply(setup, finishApply(0, tx))
 	return err
 }
 
-// finishApply is the query that ends apply mode.
-func finishApply(expected, answers int, tx transaction) string {
-	return fmt.Sprintf("SELECT pghub.finish_apply(%d, %d, %s)", expected, answers, literal(tx.idleTimeout))
+// finishApply is the query that ends apply mode; it fails unless each of the
+// answers was used.
+func finishApply(answers int, tx transaction) string {
+	return fmt.Sprintf("SELECT pghub.finish_apply(%d, %s)", answers, literal(tx.idleTimeout))
 }
 
 // mayBeOurs asks the server whether one of the statement's targets is, under
@@ -247,20 +247,10 @@ func (s *session) carryOut(ctx context.Context, l lane, st sqlparse.Statement, c
 			return l.fail(r)
 		}
 	}
-	setup, expected, err := s.answerSettings(changes, answers, tx.xid)
+	setup, err := s.answerSettings(changes, answers, tx.xid)
 	if err != nil {
 		return l.fail(refusal("XX000", "GitHub's answer could not be stored: "+err.Error()))
 	}
-	_, err = l.apply(setup, finishApply(expected, len(changes), tx))
+	_, err = l.apply(setup, finishApply(len(changes), tx))
 	return err
 }
-
-func (s *session) entries() []int64 {
-	ids := make([]int64, len(s.pending))
-	for i, a := range s.pending {
-		ids[i] = a.entry
-	}
-	return ids
-}
-
-var errBadReport = errors.New("a report of the write-through trigger could not be read")

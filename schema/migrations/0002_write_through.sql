@@ -249,7 +249,7 @@ REVOKE ALL ON FUNCTION pghub.lock_planned FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pghub.lock_planned TO pghub_writer;
 
 -- +goose StatementBegin
-CREATE FUNCTION pghub.finish_apply(expected int, answers int, idle_timeout text) RETURNS void
+CREATE FUNCTION pghub.finish_apply(answers int, idle_timeout text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     applied int := coalesce(nullif(current_setting('pghub.applied', true), ''), '0')::int;
@@ -261,10 +261,10 @@ BEGIN
     FOR i IN 0 .. answers - 1 LOOP
         PERFORM set_config('pghub.answer_' || i, '', true);
     END LOOP;
-    IF applied <> expected THEN
+    IF applied <> answers THEN
         RAISE EXCEPTION USING
             ERRCODE = '40001',
-            MESSAGE = format('the statement was to change %s rows when it was planned, and changed %s when GitHub''s answers were stored', expected, applied),
+            MESSAGE = format('the statement was to change %s rows when it was planned, and changed %s when GitHub''s answers were stored', answers, applied),
             HINT = 'Run the transaction again.';
     END IF;
 END $$;
