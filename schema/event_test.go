@@ -253,18 +253,19 @@ func TestConsumersGetEachEventOnceAndInOrder(t *testing.T) {
 		conn := connect(t, url)
 		go func() {
 			defer func() { stopped <- struct{}{} }()
-			for {
+			for last := false; ; {
+				select {
+				case <-stop:
+					last = true // only what is asked from now on tells that there is no more
+				case <-time.After(time.Millisecond): // leave the processors to the writers
+				}
 				n, err := consume(ctx, conn, 7)
 				if err != nil {
 					failed <- err
 					return
 				}
-				select {
-				case <-stop:
-					if n == 0 {
-						return
-					}
-				case <-time.After(time.Millisecond): // leave the processors to the writers
+				if last && n == 0 {
+					return
 				}
 			}
 		}()

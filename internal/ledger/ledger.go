@@ -34,7 +34,7 @@ const (
 
 // lockClass is the first key of the advisory locks by which proxies show that
 // they are alive; the second is the proxy's number.
-const lockClass = 0x70676875 // "pghu"
+const lockClass = 0x70676877 // "pghw"
 
 // Ledger writes and reads table pghub.write. It is safe for concurrent use.
 type Ledger struct {

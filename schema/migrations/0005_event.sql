@@ -84,14 +84,14 @@ $$;
 COMMENT ON FUNCTION pghub.event_difference IS 'The columns in which a row differs from what it was, and what they held; nulls if none but synced_at does.';
 
 -- An id is taken now and seen at the commit, so a lower one may appear after a higher one. While a transaction has events
--- that nobody sees yet it therefore holds a shared advisory lock, of class "pghu", that names the hundred in which its
+-- that nobody sees yet it therefore holds a shared advisory lock, of class "pghe", that names the hundred in which its
 -- first id may be; the next statements mostly take the same again, which costs nothing. No id is taken before the lock.
 -- Unlike a setting or the transaction's number it can be neither forged nor overtaken.
 -- +goose StatementBegin
 CREATE FUNCTION pghub.event_hold() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(1885825141, (s.last_value / 100)::int) FROM github.event_id s;
+    PERFORM pg_advisory_xact_lock_shared(1885825125, (s.last_value / 100)::int) FROM github.event_id s;
 END $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION pghub.event_hold IS 'Keeps github.event_cursor() below the ids that this transaction takes from now on, until it ends.';
@@ -301,7 +301,7 @@ BEGIN
     END IF;
     SELECT last_value INTO taken FROM github.event_id;
     SELECT min(l.objid::bigint) * 100 INTO held FROM pg_locks l
-    WHERE l.locktype = 'advisory' AND l.classid = 1885825141 AND l.objsubid = 2 AND l.granted
+    WHERE l.locktype = 'advisory' AND l.classid = 1885825125 AND l.objsubid = 2 AND l.granted
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
     RETURN least(taken, held);
 END $$;
